@@ -1,0 +1,117 @@
+//! The tree of commands and the flags that all of them take. Each command's own flags stand beside it.
+
+use std::time::Duration;
+
+use crate::commands::{bench, cluster, data, demo, engine, explain, import, leader, scan, shell, start};
+use crate::output::Format;
+use crate::units;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A storage engine clamped onto a Raft: replicated, sandboxed, replaceable while it runs.
+#[derive(Parser, Debug)]
+#[command(name = "outboard", version, max_term_width = 110, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The cluster to talk to: a context's name or file
+    #[arg(short, long, global = true, env = "OUTBOARD_CONTEXT", value_name = "NAME|FILE")]
+    pub(crate) context: Option<String>,
+    /// Ask this node first instead of the context's; several with commas
+    #[arg(short, long, global = true, env = "OUTBOARD_ENDPOINT", value_name = "HOST:PORT", value_delimiter = ',')]
+    pub(crate) endpoint: Vec<String>,
+    /// The form of what goes to stdout
+    #[arg(short, long, global = true, env = "OUTBOARD_OUTPUT", value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+    /// What reads may show
+    #[arg(long, global = true, env = "OUTBOARD_CONSISTENCY", value_enum, default_value_t = Reads::Linearizable)]
+    pub(crate) consistency: Reads,
+    /// How long to wait at most, retries included (500ms, 3s, 1m)
+    #[arg(long, global = true, env = "OUTBOARD_TIMEOUT", value_parser = units::parse_duration, default_value = "10s")]
+    pub(crate) timeout: Duration,
+    /// Say more on stderr; twice for even more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// What a read may show.
+#[derive(Copy, Clone, Eq, PartialEq, Debug, ValueEnum)]
+pub(crate) enum Reads {
+    /// Everything that was acknowledged before the read began
+    Linearizable,
+    /// What the asked node has, however old
+    Stale,
+}
+
+/// Everything that can be done.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// A throw-away cluster in this process, with a shell
+    Demo(demo::DemoArgs),
+    /// Run a node until SIGTERM
+    Start(start::StartArgs),
+    /// Print the value of a key
+    Get(data::GetArgs),
+    /// Set a key to a value
+    Put(data::PutArgs),
+    /// Remove keys; prints how many there were
+    Del(data::DelArgs),
+    /// List keys
+    Scan(scan::ScanArgs),
+    /// Run any command of the engine
+    Call(data::CallArgs),
+    /// Load a file of keys and values
+    Import(import::ImportArgs),
+    /// How the cluster is, node by node
+    Status,
+    /// Type commands one after another
+    Shell(shell::ShellArgs),
+    /// Measure speed under load
+    Bench(bench::BenchArgs),
+    /// The engines: inspect, push, upgrade, list, extract
+    #[command(subcommand)]
+    Engine(engine::EngineCommand),
+    /// The leader: hand leadership over
+    #[command(subcommand)]
+    Leader(leader::LeaderCommand),
+    /// The cluster as a whole: make a new one
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// More about an error code, or a list of all
+    Explain(explain::ExplainArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_tree_of_commands_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mistyped_command_gets_the_nearest_right_one_suggested() {
+        let error = Cli::try_parse_from(["outboard", "imprt", "x"]).expect_err("there is no such command");
+        assert!(error.to_string().contains("'import'"), "{error}");
+        let error = Cli::try_parse_from(["outboard", "get", "k", "--timout", "1s"]).expect_err("no such flag");
+        assert!(error.to_string().contains("'--timeout'"), "{error}");
+    }
+
+    #[test]
+    fn global_flags_may_stand_behind_the_command() {
+        let cli = Cli::try_parse_from(["outboard", "get", "k", "-o", "json", "--timeout", "500ms"]).expect("flags");
+        assert_eq!((cli.global.output, cli.global.timeout), (Format::Json, Duration::from_millis(500)));
+    }
+}

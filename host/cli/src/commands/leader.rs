@@ -1,0 +1,114 @@
+//! `leader transfer`, and finding a node by what people call it.
+
+use crate::args::Global;
+use crate::code::Code;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::{json, session, suggest};
+use clap::Subcommand;
+use outboard_client::Client;
+use outboard_wire::status::{ClusterStatus, MemberStatus};
+use serde_json::json;
+
+/// Flags of `leader`.
+#[derive(Subcommand, Debug)]
+pub(crate) enum LeaderCommand {
+    /// Hand leadership over, to the most caught-up voter if none is named
+    Transfer {
+        /// The node that is to lead
+        node: Option<String>,
+    },
+}
+
+pub(crate) async fn run(global: &Global, command: LeaderCommand, out: &mut Output) -> Result<(), Failure> {
+    let LeaderCommand::Transfer { node } = command;
+    let client = session::client(global)?;
+    let moved = transfer(&client, node.as_deref()).await?;
+    if out.format().is_json() {
+        out.document(&json!({ "$type": "transferred", "leader": moved.name, "term": json::id(moved.term) }))
+    } else {
+        out.line(moved.text())
+    }
+}
+
+/// A change of leader.
+pub(crate) struct Moved {
+    pub(crate) name: String,
+    pub(crate) term: u64,
+}
+
+impl Moved {
+    pub(crate) fn text(&self) -> String {
+        format!("{} leads in term {}", self.name, self.term)
+    }
+}
+
+pub(crate) async fn transfer(client: &Client, to: Option<&str>) -> Result<Moved, Failure> {
+    let status = client.status().await?;
+    let to = to.map(|name| find_node(&status, name)).transpose()?;
+    let (node, term) = client.transfer(to.map(|member| member.node)).await?;
+    Ok(Moved { name: name_of(&status, node), term })
+}
+
+/// By name, by number, as `n<number>`, or `leader`.
+pub(crate) fn find_node<'a>(status: &'a ClusterStatus, text: &str) -> Result<&'a MemberStatus, Failure> {
+    if text == "leader" {
+        let none = || Failure::new(Code::Unavailable, "there is no leader at the moment").help("outboard status");
+        return status.leader().ok_or_else(none);
+    }
+    let number = text.strip_prefix('n').unwrap_or(text).parse::<u64>().ok();
+    let by_name = status.members.iter().find(|member| member.name == text);
+    let found = by_name.or_else(|| status.members.iter().find(|member| Some(member.node) == number));
+    found.ok_or_else(|| no_such_node(text, status.members.iter().map(|member| member.name.as_str())))
+}
+
+/// Suggests the nearest name, or tells them all.
+pub(crate) fn no_such_node<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Failure {
+    let names: Vec<&str> = names.collect();
+    let failure = Failure::new(Code::UnknownNode, format!("there is no node {text}"));
+    match suggest::nearest(text, names.iter().copied()) {
+        Some(near) => failure.help(format!("did you mean {near}? there are {}", names.join(", "))),
+        None => failure.help(format!("there are {}", names.join(", "))),
+    }
+}
+
+/// What the operator calls a node.
+pub(crate) fn name_of(status: &ClusterStatus, node: u64) -> String {
+    let member = status.members.iter().find(|member| member.node == node);
+    member.map_or_else(|| format!("n{node}"), |member| member.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> ClusterStatus {
+        let member = |node, name: &str| MemberStatus {
+            node,
+            name: name.to_owned(),
+            address: String::new(),
+            voter: true,
+            rtt_us: None,
+            status: None,
+        };
+        ClusterStatus { cluster: "c-x".into(), asked: 1, members: vec![member(1, "oslo"), member(2, "n3"), member(3, "rome")] }
+    }
+
+    #[test]
+    fn a_node_is_found_by_name_before_number() {
+        let status = status();
+        let found = |text| find_node(&status, text).map(|member| member.node).map_err(|failure| failure.code.text());
+        assert_eq!(found("oslo"), Ok(1));
+        assert_eq!(found("n3"), Ok(2));
+        assert_eq!(found("3"), Ok(3));
+        assert_eq!(found("n1"), Ok(1));
+        assert_eq!(found("leader"), Err("OB5001"));
+        assert_eq!(found("n9"), Err("OB2004"));
+    }
+
+    #[test]
+    fn a_mistyped_node_gets_the_nearest_suggested() {
+        let failure = find_node(&status(), "olso").expect_err("no such node");
+        assert!(failure.help.expect("a suggestion").contains("did you mean oslo?"));
+    }
+}

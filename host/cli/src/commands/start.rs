@@ -1,0 +1,163 @@
+//! `start`: a node until SIGTERM or SIGINT, then leadership is handed over and the process exits 0.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::code::Code;
+use crate::commands::engine::component;
+use crate::failure::Failure;
+use crate::logging::LogFormat;
+use clap::{Args, ValueEnum};
+use outboard_node::{Durability, Halt, HaltKind, Node, NodeSettings, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often it is looked whether the node stopped by itself.
+const WATCH: Duration = Duration::from_millis(100);
+/// A node that takes longer to stop is left as it is: its log recovers it as after a kill.
+const STOP_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// Flags of `start`.
+#[derive(Args, Debug)]
+pub(crate) struct StartArgs {
+    /// The node's folder, made by cluster init
+    #[arg(long, env = "OUTBOARD_DATA_DIR", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// The engine of a cluster that has none yet: a file, kv or kv-basic [default: kv]
+    #[arg(long, env = "OUTBOARD_ENGINE", value_name = "FILE|NAME")]
+    engine: Option<String>,
+    /// Listen here instead of the address in the folder
+    #[arg(long, env = "OUTBOARD_LISTEN", value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// When a write is acknowledged: sync on a majority's disks, or none (may lose writes with the power)
+    #[arg(long, env = "OUTBOARD_DURABILITY", value_enum, default_value_t = DurabilityArg::Sync)]
+    durability: DurabilityArg,
+    /// The form of log lines on stderr
+    #[arg(long, env = "OUTBOARD_LOG_FORMAT", value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// [`Durability`] on the command line.
+#[derive(Copy, Clone, Eq, PartialEq, Debug, ValueEnum)]
+pub(crate) enum DurabilityArg {
+    /// On the disks of a majority
+    Sync,
+    /// In the memory of a majority
+    None,
+}
+
+impl From<DurabilityArg> for Durability {
+    fn from(argument: DurabilityArg) -> Durability {
+        match argument {
+            DurabilityArg::Sync => Durability::Sync,
+            DurabilityArg::None => Durability::None,
+        }
+    }
+}
+
+pub(crate) fn run(args: StartArgs) -> Result<(), Failure> {
+    let engine = component::named(args.engine.as_deref().unwrap_or("kv"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Code::Other, format!("the runtime can't start: {error}")))?;
+    let settings = NodeSettings {
+        data_dir: args.data_dir,
+        engine: Arc::from(engine.bytes.as_ref()),
+        durability: args.durability.into(),
+        listen: args.listen,
+    };
+    runtime.block_on(async {
+        // Before the node starts, so that a signal during a long start is not lost.
+        let mut signals = Signals::new()?;
+        let node = Node::start(settings).map_err(not_started)?;
+        let (version, name, cluster, address) =
+            (env!("CARGO_PKG_VERSION"), node.name(), node.cluster(), node.address());
+        eprintln!("outboard {version}  node {name} of {cluster} listens on {address}");
+        while !node.has_ended() {
+            if tokio::time::timeout(WATCH, signals.next()).await.is_ok() {
+                break;
+            }
+        }
+        stop(node, &mut signals).await
+    })
+}
+
+async fn stop(node: Node, signals: &mut Signals) -> Result<(), Failure> {
+    let stopping = tokio::task::spawn_blocking(move || node.stop());
+    tokio::select! {
+        stopped = stopping => stopped.expect("stopping a node doesn't panic").map_err(halted),
+        () = tokio::time::sleep(STOP_TIMEOUT) => give_up("the node takes too long to stop"),
+        () = signals.next() => give_up("stopped at once by a second signal"),
+    }
+}
+
+/// Ends the process without waiting for the node's threads. Nothing acknowledged is lost.
+fn give_up(why: &str) -> ! {
+    eprintln!("{why}; it recovers at its next start");
+    std::process::exit(Code::Other.exit().into())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, Failure> {
+        let failed = |error| Failure::new(Code::Other, format!("signals can't be received: {error}"));
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Why a node didn't start.
+pub(crate) fn not_started(error: StartError) -> Failure {
+    let message = error.to_string();
+    match error {
+        StartError::Locked { .. } => Failure::new(Code::Locked, message).help("stop the other node first"),
+        StartError::NotANode { .. } => {
+            Failure::new(Code::NotANode, message).help("outboard cluster init --nodes n1=HOST:4410,… --out DIR")
+        }
+        StartError::OtherCluster { .. } => Failure::new(Code::NotANode, message).help("name the right folder"),
+        StartError::Corrupt(_) => Failure::new(Code::Corrupt, message).help("delete nothing; outboard explain OB8001"),
+        StartError::Full(_) => Failure::new(Code::DiskFull, message).help("make room and start again"),
+        StartError::Folder { .. } => Failure::new(Code::Folder, message),
+        StartError::AddressInUse(_) => Failure::new(Code::AddressInUse, message).help("ss -lunp, or --listen IP:PORT"),
+        StartError::Identity(_) => Failure::new(Code::Credentials, message),
+        StartError::Engine(_) => Failure::new(Code::NotAnEngine, message).help("outboard engine inspect FILE"),
+        StartError::Sandbox(_) | StartError::Net(_) | StartError::Storage(_) => Failure::new(Code::Other, message),
+    }
+}
+
+/// Why a node stopped by itself.
+pub(crate) fn halted(halt: Halt) -> Failure {
+    let message = halt.to_string();
+    match halt.kind {
+        HaltKind::Corruption => Failure::new(Code::Corrupt, message).help("delete nothing; outboard explain OB8001"),
+        HaltKind::Disk | HaltKind::Machine => Failure::new(Code::Halted, message).help("outboard explain OB1009"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn corruption_has_an_exit_code_of_its_own() {
+        let halt = |kind| halted(Halt { kind, reason: "log/3 at 77".into() }).code.exit();
+        assert_eq!((halt(HaltKind::Corruption), halt(HaltKind::Disk)), (8, 1));
+        assert_eq!(not_started(StartError::Corrupt(String::new())).code.exit(), 8);
+    }
+}

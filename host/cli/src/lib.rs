@@ -1,0 +1,98 @@
+//! The program `outboard`: the node and the client behind one command line.
+//!
+//! What it promises: stdout carries data only, everything else goes to stderr; every failure has a code that stays
+//! (`OB4001`), a cause, the next command to type, and an exit code that follows from the code's first digit; `-o json`
+//! everywhere. A secret is never printed.
+//!
+//! - `args.rs`: the tree of commands and the global flags. `commands/`: one file or folder per noun, each with its own flags.
+//! - `session.rs`: from the flags to a client. `failure.rs`, `code.rs`, `explain.rs`: how things end badly.
+//! - `output.rs`, `json.rs`, `reply.rs`: the four forms of output. `input.rs`, `encoding.rs`, `units.rs`: what people type.
+//!
+//! This room decides nothing that a cluster depends on. Tests: beside each file; with real processes in `tests/`.
+
+#![allow(clippy::print_stderr, reason = "hints and errors go to stderr here, and only here")]
+
+mod args;
+mod code;
+mod commands;
+mod encoding;
+mod explain;
+mod failure;
+mod input;
+mod json;
+mod logging;
+mod output;
+mod reply;
+mod session;
+mod suggest;
+mod table;
+mod units;
+
+use args::{Cli, Command};
+use clap::Parser;
+use clap::error::ErrorKind;
+use code::Code;
+use failure::Failure;
+use output::{Format, Output};
+use std::process::ExitCode;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let (format, quiet) = (cli.global.output, cli.global.quiet);
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print(format, quiet);
+            ExitCode::from(failure.code.exit())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { global, command } = cli;
+    logging::start(&global, &command);
+    let mut out = Output::stdout(global.output);
+    // These two need no client; a node has threads of its own.
+    match command {
+        Command::Explain(args) => return commands::explain::run(&args, &mut out),
+        Command::Start(args) => return commands::start::run(args),
+        Command::Demo(_)
+        | Command::Get(_)
+        | Command::Put(_)
+        | Command::Del(_)
+        | Command::Scan(_)
+        | Command::Call(_)
+        | Command::Import(_)
+        | Command::Status
+        | Command::Shell(_)
+        | Command::Bench(_)
+        | Command::Engine(_)
+        | Command::Leader(_)
+        | Command::Cluster(_) => {}
+    }
+    // One thread is quicker than several for what a client does, and leaves the others to the nodes beside it.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Code::Other, format!("the runtime can't start: {error}")))?;
+    runtime.block_on(commands::run(&global, command, &mut out))?;
+    out.flush()
+}
+
+/// clap's own words, which already suggest the nearest right one; as a document when that was asked for.
+fn usage(error: &clap::Error) -> ExitCode {
+    let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let wants_json = std::env::args().any(|argument| matches!(argument.as_str(), "json" | "jsonl" | "-ojson" | "-ojsonl"));
+    if !is_answer && wants_json {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        Failure::new(Code::Usage, message).help("outboard --help").print(Format::Json, false);
+    } else if error.print().is_err() {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::from(if is_answer { 0 } else { Code::Usage.exit() })
+}

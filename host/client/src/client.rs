@@ -1,0 +1,192 @@
+//! The client itself: what all its clones share, and how it comes to its first connection.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::ClientError;
+use crate::link::{Link, OpenError};
+use crate::route::{Hinted, Pick, Route};
+use bytes::Bytes;
+use outboard_net::Dialler;
+use outboard_wire::client::{Consistency, Hint};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Between the starts of the first attempts to connect: the first endpoint wins when it is well.
+const STAGGER: Duration = Duration::from_millis(150);
+
+/// How a client behaves; each call may deviate in time and consistency.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long a call waits at most, retries included.
+    pub timeout: Duration,
+    /// What reads may show.
+    pub consistency: Consistency,
+    /// Stay with the first endpoint: follow no hint, try no other node. For looking at one node.
+    pub pinned: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { timeout: Duration::from_secs(10), consistency: Consistency::Linearizable, pinned: false }
+    }
+}
+
+/// A client of one cluster. Clones share its connections; they close when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl Client {
+    /// A client that has reached a node, with the usual options.
+    pub async fn connect(context: &Context) -> Result<Client, ClientError> {
+        Client::connect_with(context, Options::default()).await
+    }
+
+    /// A client that has reached a node: every endpoint is tried once, the first to answer is asked first.
+    pub async fn connect_with(context: &Context, options: Options) -> Result<Client, ClientError> {
+        let patience = options.timeout;
+        let client = Client::new(context, options)?;
+        match timeout(patience, client.inner.clone().reach_any()).await {
+            Ok(result) => result.map(|()| client),
+            Err(_) => Err(ClientError::Unavailable(format!("no node answers ({})", context.endpoints.join(", ")))),
+        }
+    }
+
+    /// A client that connects when it is first asked something. Its calls need a tokio runtime with time and I/O.
+    pub fn new(context: &Context, options: Options) -> Result<Client, ClientError> {
+        if context.endpoints.is_empty() {
+            return Err(ClientError::Invalid("the context has no endpoint".to_owned()));
+        }
+        let dialler = Dialler::new(&context.credentials).map_err(|error| ClientError::Auth(error.to_string()))?;
+        let route = Route::new(&context.endpoints, options.pinned);
+        let links = (0..route.len()).map(|node| Arc::new(Link::new(route.address(node)))).collect();
+        let inner = Inner { dialler, options, ways: Mutex::new(Ways { route, links }) };
+        Ok(Client { inner: Arc::new(inner) })
+    }
+
+    /// A command for the engine, its name first; the arguments are copied. Await it, or set it up first.
+    pub fn command<A: AsRef<[u8]>>(&self, arguments: impl IntoIterator<Item = A>) -> Call<'_> {
+        let arguments = arguments.into_iter().map(|argument| Bytes::copy_from_slice(argument.as_ref())).collect();
+        self.command_bytes(arguments)
+    }
+
+    /// A command for the engine whose arguments are not copied.
+    pub fn command_bytes(&self, arguments: Vec<Bytes>) -> Call<'_> {
+        Call::new(self, arguments)
+    }
+
+    /// The caller knows that the node at this address is gone: others are asked first for a while.
+    pub fn leave(&self, address: &str) {
+        let mut ways = self.inner.lock();
+        if let Some(node) = ways.route.find(address) {
+            ways.route.on_silent(node, Instant::now());
+        }
+    }
+
+    /// How this client behaves.
+    pub fn options(&self) -> &Options {
+        &self.inner.options
+    }
+}
+
+/// What the clones of a client share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) dialler: Dialler,
+    pub(crate) options: Options,
+    /// Held for a few instructions only, never across an await.
+    ways: Mutex<Ways>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ways {
+    pub(crate) route: Route,
+    /// One for each node of the route, in its order.
+    pub(crate) links: Vec<Arc<Link>>,
+}
+
+impl Inner {
+    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, Ways> {
+        self.ways.lock().expect("nothing panics while it holds the ways")
+    }
+
+    /// The node to ask now, its link, and whether there are others.
+    pub(crate) fn pick(&self) -> (Pick, Arc<Link>, bool) {
+        let mut ways = self.lock();
+        let pick = ways.route.pick(Instant::now());
+        (pick, ways.links[pick.node].clone(), ways.links.len() > 1)
+    }
+
+    /// Follows a hint to the leader: at once if it is connected, else a connection is made beside the traffic, so that no
+    /// request waits for an address that this client may not be able to reach.
+    pub(crate) fn on_hint(self: &Arc<Self>, hint: &Hint) {
+        let (node, link) = {
+            let mut ways = self.lock();
+            let Hinted::Try(node) = ways.route.on_hint(&hint.address, Instant::now()) else { return };
+            if node == ways.links.len() {
+                ways.links.push(Arc::new(Link::new(&hint.address)));
+            }
+            let link = ways.links[node].clone();
+            if link.standing().is_some() {
+                return ways.route.prefer(node);
+            }
+            // Until the attempt has ended, further hints to it are ignored.
+            ways.route.on_lost(node, Instant::now());
+            (node, link)
+        };
+        let inner = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let Some(inner) = inner.upgrade() else { return };
+            if link.open(&inner.dialler, true).await.is_ok() {
+                inner.lock().route.prefer(node);
+            }
+        });
+    }
+
+    /// When every node refused these credentials at the last attempt: what the first said.
+    pub(crate) fn refused_by_all(&self) -> Option<String> {
+        let links = self.lock().links.clone();
+        let refusals: Option<Vec<String>> = links.iter().map(|link| link.refused()).collect();
+        refusals.and_then(|refusals| refusals.into_iter().next())
+    }
+
+    /// Tries all endpoints, a little apart, until one is connected.
+    async fn reach_any(self: Arc<Self>) -> Result<(), ClientError> {
+        let links = self.lock().links.clone();
+        let mut attempts = JoinSet::new();
+        for (node, link) in links.into_iter().enumerate() {
+            let inner = self.clone();
+            attempts.spawn(async move {
+                sleep(STAGGER * node as u32).await;
+                link.open(&inner.dialler, false).await.map(|_| node)
+            });
+        }
+        let mut failures = Vec::new();
+        while let Some(attempt) = attempts.join_next().await {
+            match attempt.expect("connecting doesn't panic") {
+                Ok(node) => {
+                    self.lock().route.prefer(node);
+                    return Ok(());
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Err(no_way(failures))
+    }
+}
+
+/// All refused: the credentials are wrong. Else the cluster is not there.
+fn no_way(failures: Vec<OpenError>) -> ClientError {
+    let all_refused = failures.iter().all(|failure| matches!(failure, OpenError::Refused(_)));
+    let mut texts: Vec<String> = failures
+        .into_iter()
+        .map(|failure| match failure {
+            OpenError::Refused(text) | OpenError::Failed(text) => text,
+        })
+        .collect();
+    if all_refused { ClientError::Auth(texts.swap_remove(0)) } else { ClientError::Unavailable(texts.join("; ")) }
+}

@@ -1,0 +1,49 @@
+//! How a call can end badly, sorted by what the caller may do next.
+
+/// Why there is no answer, or a refusal instead of one.
+#[derive(Clone, Eq, PartialEq, Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Not done: no node could be reached, or none had a leader, until the deadline. Safe to ask again.
+    #[error("{0}")]
+    Unavailable(String),
+    /// No answer until the deadline to something that is harmless to ask again.
+    #[error("no answer within {0} ms")]
+    Timeout(u64),
+    /// Perhaps done: it was sent, and no outcome is known.
+    #[error("{0}")]
+    Unknown(String),
+    /// Decided, alike on every node: refused, and nothing was changed. The text of a Redis error without its minus.
+    #[error("{0}")]
+    Rejected(String),
+    /// Decided, alike on every node: the engine broke on it, and nothing was changed.
+    #[error("{0}")]
+    Failed(String),
+    /// The request can't be asked so: the call has to be changed.
+    #[error("{0}")]
+    Invalid(String),
+    /// The cluster doesn't take these credentials, or they don't take it.
+    #[error("{0}")]
+    Auth(String),
+    /// A component was not taken, or an upgrade was refused: why. The running engine goes on.
+    #[error("{0}")]
+    Refused(String),
+    /// The node's answer can't be understood: another version of the program, most likely.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+impl ClientError {
+    /// Whether the same call may be made again without any risk of doing something twice.
+    pub fn is_safe_to_retry(&self) -> bool {
+        match self {
+            ClientError::Unavailable(_) | ClientError::Timeout(_) => true,
+            ClientError::Unknown(_)
+            | ClientError::Rejected(_)
+            | ClientError::Failed(_)
+            | ClientError::Invalid(_)
+            | ClientError::Auth(_)
+            | ClientError::Refused(_)
+            | ClientError::Protocol(_) => false,
+        }
+    }
+}

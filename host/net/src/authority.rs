@@ -1,0 +1,158 @@
+//! The certificate authority of one cluster: whoever holds its key decides who belongs to the cluster.
+//!
+//! Kept in two files, `ca.pem` and `ca-key.pem`. Nodes and clients get the first only, inside their [`Credentials`].
+
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use outboard_raft::NodeId;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType, SerialNumber,
+};
+
+use crate::credentials::{Credentials, CredentialsError, certificate_der, read_text, write_private};
+use crate::identity::{self, ClusterId, Principal};
+
+/// How long an authority's certificate lasts.
+pub const AUTHORITY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// How long the certificates of nodes and clients last.
+pub const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Certificates are dated back by this much, so that machines whose clocks differ agree that a new one is valid.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(24 * 3600);
+
+const CERTIFICATE_FILE: &str = "ca.pem";
+const KEY_FILE: &str = "ca-key.pem";
+
+/// When a certificate holds.
+#[derive(Copy, Clone, Debug)]
+pub struct Validity {
+    /// Not before this time.
+    pub from: SystemTime,
+    /// Not after this time.
+    pub until: SystemTime,
+}
+
+impl Validity {
+    /// From a day back (clocks differ) until `lifetime` from now.
+    pub fn lasting(lifetime: Duration) -> Validity {
+        let now = SystemTime::now();
+        Validity { from: now - CLOCK_SKEW_MAX, until: now + lifetime }
+    }
+}
+
+/// The authority of one cluster, able to issue.
+pub struct Authority {
+    cluster: ClusterId,
+    issuer: Issuer<'static, KeyPair>,
+    certificate_pem: String,
+}
+
+impl Authority {
+    /// A new authority with a new key.
+    pub fn create(cluster: ClusterId) -> Result<Authority, CredentialsError> {
+        let key = KeyPair::generate().map_err(not_issued)?;
+        let mut params = params(format!("outboard {cluster}"), Validity::lasting(AUTHORITY_LIFETIME));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.subject_alt_names = vec![uri(&identity::authority_uri(cluster))?];
+        let certificate_pem = params.self_signed(&key).map_err(not_issued)?.pem();
+        Ok(Authority { cluster, issuer: Issuer::new(params, key), certificate_pem })
+    }
+
+    /// Writes the authority into `dir`, its key readable by the owner only.
+    pub fn save(&self, dir: &Path) -> Result<(), CredentialsError> {
+        write_private(dir, KEY_FILE, self.issuer.key().serialize_pem().as_bytes())?;
+        write_private(dir, CERTIFICATE_FILE, self.certificate_pem.as_bytes())
+    }
+
+    /// Reads what [`Authority::save`] wrote.
+    pub fn load(dir: &Path) -> Result<Authority, CredentialsError> {
+        let (certificate_path, key_path) = (dir.join(CERTIFICATE_FILE), dir.join(KEY_FILE));
+        let certificate_pem = read_text(&certificate_path)?;
+        let der = certificate_der(&certificate_path, &certificate_pem)?;
+        let cluster = identity::authority_cluster(&der)
+            .map_err(|error| CredentialsError::Damaged { path: certificate_path.clone(), what: error.to_string() })?;
+        let key = KeyPair::from_pem(&read_text(&key_path)?)
+            .map_err(|error| CredentialsError::Damaged { path: key_path, what: error.to_string() })?;
+        let issuer = Issuer::from_ca_cert_der(&der, key)
+            .map_err(|error| CredentialsError::Damaged { path: certificate_path, what: error.to_string() })?;
+        Ok(Authority { cluster, issuer, certificate_pem })
+    }
+
+    /// The cluster that this authority speaks for.
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// The certificate that everybody in the cluster trusts.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// The identity of a node: it may be dialled, dial its peers, and act as a client.
+    pub fn issue_node(&self, node: NodeId) -> Result<Credentials, CredentialsError> {
+        self.issue(Principal::Node(node), Validity::lasting(CERTIFICATE_LIFETIME))
+    }
+
+    /// The identity of a client.
+    pub fn issue_client(&self, name: &str) -> Result<Credentials, CredentialsError> {
+        self.issue(Principal::Client { name: name.to_string() }, Validity::lasting(CERTIFICATE_LIFETIME))
+    }
+
+    /// Issues for any principal and time; a new key each time.
+    pub fn issue(&self, principal: Principal, validity: Validity) -> Result<Credentials, CredentialsError> {
+        let key = KeyPair::generate().map_err(not_issued)?;
+        let mut params = params(principal.to_string(), validity);
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.subject_alt_names = vec![uri(&principal.uri(self.cluster))?];
+        match &principal {
+            Principal::Node(node) => {
+                params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+                params.subject_alt_names.push(dns(&identity::node_server_name(self.cluster, *node))?);
+                params.subject_alt_names.push(dns(&identity::cluster_server_name(self.cluster))?);
+            }
+            Principal::Client { name } if !identity::is_client_name(name) => {
+                let what = format!("{name:?} can't be the name of a client (1 to 64 letters, digits, '.', '_', '-')");
+                return Err(CredentialsError::Issue { what });
+            }
+            Principal::Client { .. } => {}
+        }
+        let certificate = params.signed_by(&key, &self.issuer).map_err(not_issued)?;
+        Credentials::from_pem(&certificate.pem(), &key.serialize_pem(), &self.certificate_pem)
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
+}
+
+fn params(common_name: String, validity: Validity) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params.not_before = validity.from.into();
+    params.not_after = validity.until.into();
+    let mut serial: [u8; 16] = crate::tls::random_bytes();
+    // A serial number is a positive integer without leading zeros.
+    serial[0] = serial[0] & 0x7f | 0x40;
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    params
+}
+
+fn uri(text: &str) -> Result<SanType, CredentialsError> {
+    Ok(SanType::URI(text.try_into().map_err(not_issued)?))
+}
+
+fn dns(text: &str) -> Result<SanType, CredentialsError> {
+    Ok(SanType::DnsName(text.try_into().map_err(not_issued)?))
+}
+
+fn not_issued(error: rcgen::Error) -> CredentialsError {
+    CredentialsError::Issue { what: error.to_string() }
+}

@@ -1,0 +1,56 @@
+//! QUIC between nodes, and between clients and nodes. This room carries frames of bytes and knows nothing of their meaning.
+//!
+//! ```text
+//!   node 1 ──dials──▶ node 2     control lane  ━━━━━━━▶  votes, heartbeats: goes first
+//!                                append lane   ━━━━━━━▶  entries
+//!                                bulk streams  ◀━━━━━━▶  snapshots, components: goes last, 4 at most
+//!   client ──dials──▶ node       request stream ◀━━━━━▶  [id][request] in, [id][response] out, in any order
+//!                                bulk streams  ◀━━━━━━▶  a component on its way to the cluster
+//! ```
+//!
+//! One UDP port serves peers and clients; the TLS protocol name (ALPN) tells them apart. Each node dials every other node and sends on the
+//! connection that it dialled; what it receives comes on those that it accepted. Both sides show certificates of the cluster's own
+//! [`Authority`]; the certificate names cluster and node or client ([`Principal`]), addresses mean nothing.
+//!
+//! What others may build on:
+//! - Frames may be dropped, and a restarted connection reorders: correctness never depends on this room. Within one connection a lane keeps
+//!   its order and repeats nothing.
+//! - [`PeerSender::send`] never waits. Every queue is bounded by count and bytes; what doesn't fit is dropped and counted ([`Counters`]).
+//! - A lane nobody reads, a slow snapshot or a large append never holds the control lane back: separate streams with priorities, and
+//!   windows that leave room for it.
+//! - All that waits is written at once, all that arrived is handed over at once: batching decides the speed.
+//! - Bytes from outside make errors, never panics; whoever breaks the format loses the connection, and only that.
+//!
+//! Never: retries, interprets frames, writes files other than credentials, starts threads. It runs inside its caller's tokio runtime.
+//! Tests: `tests/`, over real sockets on loopback; speed: `examples/pingpong.rs`.
+
+mod authority;
+mod bulk;
+mod client;
+mod counters;
+mod credentials;
+mod error;
+mod frame;
+mod identity;
+mod lane;
+mod net;
+mod outbox;
+mod peer;
+mod refusal;
+mod requests;
+mod serve;
+mod tls;
+mod transport;
+
+pub use authority::{AUTHORITY_LIFETIME, Authority, CERTIFICATE_LIFETIME, CLOCK_SKEW_MAX, Validity};
+pub use bulk::{BULK_FRAME_BYTES_MAX, BULK_HEADER_BYTES_MAX, BulkStream};
+pub use client::{CONNECT_TIMEOUT, ClientConnection, Dialler, RequestError};
+pub use counters::Counters;
+pub use credentials::{Credentials, CredentialsError};
+pub use error::NetError;
+pub use frame::{CLIENT_FRAME_BYTES_MAX, PEER_FRAME_BYTES_MAX};
+pub use identity::{CLIENT_NAME_BYTES_MAX, ClusterId, IdentityError, Principal};
+pub use lane::Lane;
+pub use net::{Limits, Listen, Net, NetEvent, Options};
+pub use peer::{LinkStatus, PeerSender};
+pub use requests::{ClientInfo, REQUEST_UNITS_MAX, Responder, UNIT_BYTES};

@@ -1,0 +1,302 @@
+//! A node's net: one UDP port, everything that comes in on one channel of events, peers that are kept connected.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use outboard_raft::NodeId;
+use quinn::{ClientConfig, Connection, Endpoint, TokioRuntime};
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use crate::bulk::BulkStream;
+use crate::counters::{Counters, Tally};
+use crate::credentials::Credentials;
+use crate::error::NetError;
+use crate::identity::{ClusterId, Principal};
+use crate::peer::{self, LinkStatus, Links, PeerSender};
+use crate::refusal::CloseCode;
+use crate::requests::{ClientInfo, Responder};
+use crate::{serve, tls, transport};
+
+/// How long `close` lets queued frames and responses go out.
+const FLUSH: Duration = Duration::from_millis(500);
+/// How long it waits until the goodbyes are sent.
+const GOODBYE: Duration = Duration::from_millis(200);
+
+/// Where to listen.
+#[derive(Debug)]
+pub enum Listen {
+    /// On this address; port 0 takes a free one.
+    Address(SocketAddr),
+    /// On this socket, bound already.
+    Socket(UdpSocket),
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Listen {
+        Listen::Address(address)
+    }
+}
+
+impl From<UdpSocket> for Listen {
+    fn from(socket: UdpSocket) -> Listen {
+        Listen::Socket(socket)
+    }
+}
+
+/// What a net is made of.
+#[derive(Debug)]
+pub struct Options {
+    /// The UDP port.
+    pub listen: Listen,
+    /// Who this node is.
+    pub credentials: Credentials,
+    /// The nodes to be kept connected; this node itself is left out.
+    pub peers: BTreeMap<NodeId, SocketAddr>,
+    /// How many may come.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// With the usual limits.
+    pub fn new(listen: impl Into<Listen>, credentials: Credentials, peers: BTreeMap<NodeId, SocketAddr>) -> Options {
+        Options { listen: listen.into(), credentials, peers, limits: Limits::default() }
+    }
+}
+
+/// Bounds on what strangers and clients may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Incoming connections that may stand at once.
+    pub connections_max: usize,
+    /// Incoming handshakes that may be in progress at once.
+    pub handshakes_max: usize,
+    /// From this many on, a new one must prove that its address is real.
+    pub handshakes_unproven_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { connections_max: 4_096, handshakes_max: 512, handshakes_unproven_max: 64 }
+    }
+}
+
+/// What comes in. Frames and requests come in batches: all that was there when the reader looked.
+#[derive(Debug)]
+pub enum NetEvent {
+    /// Frames from a peer, in the order of their lane, each at least one byte.
+    Peer {
+        /// Who sent them.
+        from: NodeId,
+        /// The frames, slices of what arrived.
+        frames: Vec<Bytes>,
+    },
+    /// Requests from a client, in its order.
+    Client {
+        /// Who asks.
+        from: Arc<ClientInfo>,
+        /// Each request with the way back.
+        requests: Vec<(Bytes, Responder)>,
+    },
+    /// Frames to this peer have a connection from now on.
+    PeerUp(NodeId),
+    /// Frames to this peer are dropped from now on.
+    PeerDown(NodeId),
+    /// A peer or a client opened a bulk stream.
+    Bulk(BulkStream),
+}
+
+/// The net of one node. Dropping it breaks all connections off; [`Net::close`] is the polite way.
+pub struct Net {
+    shared: Arc<Shared>,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+impl Net {
+    /// Binds the port, starts accepting and dialling. Runs on the current tokio runtime; events arrive on `events`, whose capacity
+    /// bounds how many batches wait: readers stop while it is full.
+    pub async fn bind(options: Options, events: mpsc::Sender<NetEvent>) -> Result<Net, NetError> {
+        let Options { listen, credentials, peers, limits } = options;
+        let Principal::Node(node) = *credentials.principal() else {
+            return Err(NetError::NotANode { principal: credentials.principal().to_string() });
+        };
+        let endpoint = endpoint(listen, &credentials)?;
+        let mut dialler = ClientConfig::new(Arc::new(tls::client_config(&credentials, tls::ALPN_PEER)?));
+        dialler.transport_config(transport::peer_transport());
+        let shared = Arc::new(Shared {
+            node,
+            cluster: credentials.cluster(),
+            endpoint,
+            dialler,
+            limits,
+            tally: Arc::default(),
+            events,
+            links: Arc::default(),
+            newest: Mutex::default(),
+            handshakes: AtomicUsize::new(0),
+            connections_seen: AtomicU64::new(0),
+            writers: Writers::default(),
+            closing: watch::Sender::new(false),
+        });
+        let accept = tokio::spawn(serve::accept(shared.clone())).abort_handle();
+        let net = Net { shared, tasks: Mutex::new(vec![accept]) };
+        net.set_peers(peers);
+        Ok(net)
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.endpoint.local_addr().expect("a bound socket knows its address")
+    }
+
+    /// The way to peers.
+    pub fn sender(&self) -> PeerSender {
+        PeerSender::new(self.shared.links.clone(), self.shared.tally.clone())
+    }
+
+    /// A reading of all counters.
+    pub fn counters(&self) -> Counters {
+        self.shared.tally.read()
+    }
+
+    /// How the links to all peers are.
+    pub fn links(&self) -> Vec<LinkStatus> {
+        self.shared.links.status()
+    }
+
+    /// Keeps exactly these peers connected from now on (this node itself is left out). One whose address changed is dialled anew.
+    /// Must be called on the runtime of [`Net::bind`].
+    pub fn set_peers(&self, mut peers: BTreeMap<NodeId, SocketAddr>) {
+        peers.remove(&self.shared.node);
+        let new = self.shared.links.set(&peers);
+        let mut tasks = self.tasks.lock().expect("nothing panics while it holds the tasks");
+        tasks.retain(|task| !task.is_finished());
+        tasks.extend(new.into_iter().map(|link| tokio::spawn(peer::run(self.shared.clone(), link)).abort_handle()));
+    }
+
+    /// Opens a bulk stream to a peer whose link is up; waits while too many are open already.
+    pub async fn open_bulk(&self, to: NodeId, header: Bytes) -> Result<BulkStream, NetError> {
+        let link = self.shared.links.get(to).ok_or(NetError::NotConnected(to))?;
+        let connection = link.connection().ok_or(NetError::NotConnected(to))?;
+        BulkStream::open(&connection, Principal::Node(to), header, None).await
+    }
+
+    /// Lets what is queued go out for half a second at most, then says goodbye to everybody.
+    pub async fn close(&self) {
+        self.shared.closing.send_replace(true);
+        self.shared.links.finish();
+        if timeout(FLUSH, self.shared.writers.wait_none()).await.is_err() {
+            tracing::debug!("not everything could be sent before closing");
+        }
+        self.shared.endpoint.close(CloseCode::Stopping.number(), b"the node stops");
+        // Goodbyes that take longer are for peers that aren't there.
+        timeout(GOODBYE, self.shared.endpoint.wait_idle()).await.unwrap_or_default();
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        self.shared.closing.send_replace(true);
+        for task in self.tasks.lock().expect("nothing panics while it holds the tasks").drain(..) {
+            task.abort();
+        }
+        self.shared.endpoint.close(CloseCode::Stopping.number(), b"the node stops");
+    }
+}
+
+fn endpoint(listen: Listen, credentials: &Credentials) -> Result<Endpoint, NetError> {
+    let socket = match listen {
+        Listen::Address(address) => transport::bind(address)?,
+        Listen::Socket(socket) => {
+            transport::enlarge_buffers(&socket);
+            socket
+        }
+    };
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    let address = socket.local_addr().unwrap_or(unspecified);
+    let config = transport::endpoint_config(credentials);
+    let server = transport::server_config(credentials)?;
+    Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))
+        .map_err(|source| NetError::Bind { address, source })
+}
+
+/// What all tasks of a net share.
+pub(crate) struct Shared {
+    pub(crate) node: NodeId,
+    pub(crate) cluster: ClusterId,
+    pub(crate) endpoint: Endpoint,
+    /// How peers are dialled.
+    pub(crate) dialler: ClientConfig,
+    pub(crate) limits: Limits,
+    pub(crate) tally: Arc<Tally>,
+    events: mpsc::Sender<NetEvent>,
+    pub(crate) links: Arc<Links>,
+    /// Of each peer the newest connection that it made to us.
+    newest: Mutex<BTreeMap<NodeId, Connection>>,
+    pub(crate) handshakes: AtomicUsize,
+    pub(crate) connections_seen: AtomicU64,
+    pub(crate) writers: Writers,
+    closing: watch::Sender<bool>,
+}
+
+impl Shared {
+    /// Hands an event to the node; waits while the node is behind, gives up when the net closes.
+    pub(crate) async fn send_event(&self, event: NetEvent) {
+        tokio::select! {
+            biased;
+            // An error means that nobody listens any more.
+            sent = self.events.send(event) => sent.unwrap_or_default(),
+            () = self.wait_closing() => {}
+        }
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    pub(crate) async fn wait_closing(&self) {
+        self.closing.subscribe().wait_for(|closing| *closing).await.map(drop).unwrap_or_default();
+    }
+
+    /// Notes a peer's newest connection; returns the one before.
+    pub(crate) fn replace_newest(&self, node: NodeId, connection: &Connection) -> Option<Connection> {
+        self.newest.lock().expect("nothing panics while it holds this").insert(node, connection.clone())
+    }
+
+    /// Forgets a connection that ended, unless a newer one took its place.
+    pub(crate) fn forget_newest(&self, node: NodeId, connection: &Connection) {
+        let mut newest = self.newest.lock().expect("nothing panics while it holds this");
+        if newest.get(&node).is_some_and(|known| known.stable_id() == connection.stable_id()) {
+            newest.remove(&node);
+        }
+    }
+}
+
+/// Counts the tasks that `close` waits for.
+#[derive(Default)]
+pub(crate) struct Writers(watch::Sender<usize>);
+
+impl Writers {
+    pub(crate) fn enter(&self) -> Writing<'_> {
+        self.0.send_modify(|count| *count += 1);
+        Writing(self)
+    }
+
+    async fn wait_none(&self) {
+        self.0.subscribe().wait_for(|count| *count == 0).await.map(drop).unwrap_or_default();
+    }
+}
+
+/// One such task, as long as it lives.
+pub(crate) struct Writing<'a>(&'a Writers);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
+}

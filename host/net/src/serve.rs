@@ -1,0 +1,278 @@
+//! Incoming connections: admission, then readers for what peers and clients send.
+//!
+//! Who has not shown a good certificate costs little: handshakes in progress are counted and timed, and when there are many, an address
+//! must first prove that it is real (QUIC's Retry). A refusal is counted, told at debug with its cause, and told at warn now and then.
+//! Invariant: of one peer only the newest connection is read.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use outboard_raft::NodeId;
+use quinn::crypto::rustls::HandshakeData;
+use quinn::{Connection, Incoming, RecvStream, SendStream, VarInt};
+use rustls::pki_types::CertificateDer;
+use tokio::time::timeout;
+
+use crate::bulk::BulkStream;
+use crate::counters::add;
+use crate::frame::{FrameReader, Malformed, PEER_FRAME_BYTES_MAX, ReadEnd};
+use crate::identity::{ClusterId, Principal};
+use crate::lane::{OPENING_TIMEOUT, StreamKind, greet, read_kind};
+use crate::net::{NetEvent, Shared};
+use crate::refusal::{Cause, CloseCode};
+use crate::requests::{self, ClientInfo, Exchange};
+use crate::{tls, transport};
+
+/// A handshake that takes longer is given up.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Takes connections as long as the endpoint stands.
+pub(crate) async fn accept(shared: Arc<Shared>) {
+    while let Some(incoming) = shared.endpoint.accept().await {
+        admit(&shared, incoming);
+    }
+}
+
+fn admit(shared: &Arc<Shared>, incoming: Incoming) {
+    let handshakes = shared.handshakes.load(Ordering::Relaxed);
+    let connections = shared.tally.connections_open.load(Ordering::Relaxed) as usize;
+    let limits = &shared.limits;
+    if handshakes >= limits.handshakes_max || connections + handshakes >= limits.connections_max {
+        refuse(shared, incoming.remote_address(), &Cause::Busy);
+        incoming.refuse();
+    } else if handshakes >= limits.handshakes_unproven_max && incoming.may_retry() {
+        // Fails only for an address that has already proved itself, which may_retry has just ruled out.
+        incoming.retry().unwrap_or_else(|error| error.into_incoming().ignore());
+    } else {
+        let handshaking = Handshaking::enter(shared.clone());
+        tokio::spawn(handshake(shared.clone(), incoming, handshaking));
+    }
+}
+
+async fn handshake(shared: Arc<Shared>, incoming: Incoming, handshaking: Handshaking) {
+    let address = incoming.remote_address();
+    let handshake = async { incoming.accept()?.await };
+    let connection = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            let (cause, by_them) = Cause::of(&error);
+            let cause = if by_them { Cause::Other(format!("the other side refused us: {cause}")) } else { cause };
+            return refuse(&shared, address, &cause);
+        }
+        Err(_) => return refuse(&shared, address, &Cause::Silence),
+    };
+    match introduce(&connection) {
+        Ok((cluster, _, _)) if cluster != shared.cluster => reject(&shared, &connection, &Cause::Foreign),
+        Ok((_, Principal::Node(node), Purpose::Peer)) if node != shared.node => {
+            drop(handshaking);
+            serve_peer(shared, connection, node).await;
+        }
+        Ok((_, Principal::Node(_) | Principal::Client { .. }, Purpose::Peer)) => {
+            reject(&shared, &connection, &Cause::Role);
+        }
+        Ok((_, principal, Purpose::Client)) => {
+            drop(handshaking);
+            serve_client(shared, connection, principal).await;
+        }
+        Err(what) => reject(&shared, &connection, &Cause::Other(what)),
+    }
+}
+
+enum Purpose {
+    Peer,
+    Client,
+}
+
+/// Who it is and what it wants, by the certificate and the protocol that TLS has settled.
+fn introduce(connection: &Connection) -> Result<(ClusterId, Principal, Purpose), String> {
+    let data = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+    let protocol = data.and_then(|data| data.protocol).ok_or("no protocol was settled")?;
+    let purpose = match protocol.as_slice() {
+        tls::ALPN_PEER => Purpose::Peer,
+        tls::ALPN_CLIENT => Purpose::Client,
+        _ => return Err("a protocol that nobody offered".to_string()),
+    };
+    let chain = connection.peer_identity().and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
+    let certificate = chain.and_then(|chain| chain.into_iter().next()).ok_or("no certificate")?;
+    let (cluster, principal) = Principal::from_certificate(&certificate).map_err(|error| error.to_string())?;
+    Ok((cluster, principal, purpose))
+}
+
+fn reject(shared: &Shared, connection: &Connection, cause: &Cause) {
+    refuse(shared, connection.remote_address(), cause);
+    CloseCode::Role.close(connection, Some(cause));
+}
+
+fn refuse(shared: &Shared, address: SocketAddr, cause: &Cause) {
+    cause.count(&shared.tally);
+    tracing::debug!(%address, %cause, "connection refused");
+    if let Some(held) = shared.tally.refusals.pass() {
+        tracing::warn!(%address, held_back = held, "connection refused: {cause}");
+    }
+}
+
+async fn serve_peer(shared: Arc<Shared>, connection: Connection, from: NodeId) {
+    let _open = Open::enter(shared.clone());
+    add(&shared.tally.peers_accepted, 1);
+    if let Some(older) = shared.replace_newest(from, &connection) {
+        CloseCode::Replaced.close(&older, None);
+    }
+    if let Some(link) = shared.links.get(from) {
+        link.prod();
+    }
+    loop {
+        let (send, receive) = tokio::select! {
+            stream = connection.accept_bi() => match stream {
+                Ok((send, receive)) => (Some(send), receive),
+                Err(_) => break,
+            },
+            stream = connection.accept_uni() => match stream {
+                Ok(receive) => (None, receive),
+                Err(_) => break,
+            },
+        };
+        let (shared, connection) = (shared.clone(), connection.clone());
+        tokio::spawn(async move {
+            let result = read_peer(&shared, from, send, receive).await;
+            blame(&shared, &connection, result);
+        });
+    }
+    shared.forget_newest(from, &connection);
+}
+
+async fn read_peer(
+    shared: &Shared,
+    from: NodeId,
+    send: Option<SendStream>,
+    mut receive: RecvStream,
+) -> Result<(), Malformed> {
+    let kind = read_kind(&mut receive).await?;
+    match (kind, send) {
+        (None, _) => Ok(()),
+        (Some(StreamKind::Control), Some(mut send)) => match greet(&mut send, StreamKind::Control).await {
+            Ok(()) => read_lane(shared, from, receive).await,
+            Err(_) => Ok(()),
+        },
+        (Some(StreamKind::Append), None) => read_lane(shared, from, receive).await,
+        (Some(StreamKind::Bulk), Some(send)) => {
+            accept_bulk(shared, Principal::Node(from), send, receive).await;
+            Ok(())
+        }
+        (Some(kind @ (StreamKind::Control | StreamKind::Append | StreamKind::Requests | StreamKind::Bulk)), _) => {
+            Err(Malformed::UnknownKind(kind.byte()))
+        }
+    }
+}
+
+async fn read_lane(shared: &Shared, from: NodeId, receive: RecvStream) -> Result<(), Malformed> {
+    let mut reader = FrameReader::new(receive, PEER_FRAME_BYTES_MAX);
+    loop {
+        let mut frames = match reader.next().await {
+            Ok(frames) => frames,
+            Err(ReadEnd::Malformed(malformed)) => return Err(malformed),
+            Err(ReadEnd::Closed) => return Ok(()),
+        };
+        // An empty frame was only a probe.
+        frames.retain(|frame| !frame.is_empty());
+        if frames.is_empty() {
+            continue;
+        }
+        add(&shared.tally.frames_received, frames.len());
+        add(&shared.tally.bytes_received, frames.iter().map(|frame| frame.len()).sum());
+        shared.send_event(NetEvent::Peer { from, frames }).await;
+    }
+}
+
+async fn serve_client(shared: Arc<Shared>, connection: Connection, principal: Principal) {
+    let _open = Open::enter(shared.clone());
+    add(&shared.tally.clients_accepted, 1);
+    connection.set_receive_window(VarInt::from_u32(transport::CLIENT_WINDOW_BYTES));
+    let client = Arc::new(ClientInfo {
+        principal,
+        address: connection.remote_address(),
+        connection: shared.connections_seen.fetch_add(1, Ordering::Relaxed),
+    });
+    let exchange = Exchange::new(connection.clone(), shared.tally.clone());
+    while let Ok((send, receive)) = connection.accept_bi().await {
+        let (shared, connection) = (shared.clone(), connection.clone());
+        let (client, exchange) = (client.clone(), exchange.clone());
+        tokio::spawn(async move {
+            let result = read_client(&shared, client, exchange, send, receive).await;
+            blame(&shared, &connection, result);
+        });
+    }
+}
+
+async fn read_client(
+    shared: &Shared,
+    client: Arc<ClientInfo>,
+    exchange: Arc<Exchange>,
+    send: SendStream,
+    mut receive: RecvStream,
+) -> Result<(), Malformed> {
+    match read_kind(&mut receive).await? {
+        None => Ok(()),
+        Some(StreamKind::Requests) => requests::serve(shared, client, exchange, send, receive).await,
+        Some(StreamKind::Bulk) => {
+            accept_bulk(shared, client.principal.clone(), send, receive).await;
+            Ok(())
+        }
+        Some(kind @ (StreamKind::Control | StreamKind::Append)) => Err(Malformed::UnknownKind(kind.byte())),
+    }
+}
+
+async fn accept_bulk(shared: &Shared, from: Principal, send: SendStream, receive: RecvStream) {
+    match timeout(OPENING_TIMEOUT, BulkStream::accept(from, send, receive)).await {
+        Ok(Ok(stream)) => shared.send_event(NetEvent::Bulk(stream)).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a bulk stream without a header"),
+        Err(_) => tracing::debug!("a bulk stream whose header didn't come"),
+    }
+}
+
+/// Whoever breaks the format loses the connection.
+fn blame(shared: &Shared, connection: &Connection, result: Result<(), Malformed>) {
+    if let Err(malformed) = result {
+        add(&shared.tally.malformed, 1);
+        let address = connection.remote_address();
+        tracing::debug!(%address, %malformed, "connection closed");
+        if let Some(held) = shared.tally.refusals.pass() {
+            tracing::warn!(%address, held_back = held, "connection closed: {malformed}");
+        }
+        CloseCode::Malformed.close(connection, Some(&malformed));
+    }
+}
+
+/// Counts a handshake while it lasts.
+struct Handshaking(Arc<Shared>);
+
+impl Handshaking {
+    fn enter(shared: Arc<Shared>) -> Handshaking {
+        shared.handshakes.fetch_add(1, Ordering::Relaxed);
+        Handshaking(shared)
+    }
+}
+
+impl Drop for Handshaking {
+    fn drop(&mut self) {
+        let handshakes: &AtomicUsize = &self.0.handshakes;
+        handshakes.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts a connection while it stands.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn enter(shared: Arc<Shared>) -> Open {
+        add(&shared.tally.connections_open, 1);
+        Open(shared)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.tally.connections_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,141 @@
+//! The control state: what the nodes agree on beside the engine's data. It lives in the tables of generation 0, changes only
+//! by entries of the log, and is mirrored in memory by [`Control`].
+//!
+//! | table | key | value |
+//! | --- | --- | --- |
+//! | 0 | `head` | [`Head`]: position, time, chain, membership, active engine |
+//! | 1 | digest | `EngineRecord` of every engine that was staged |
+//! | 2 | digest, node (8 bytes, big-endian) | `EngineVote` |
+//!
+//! The head is written once per batch and is not part of the hash chain (batches differ between nodes); the others are.
+//! Never: I/O, clocks. Tests: here and in `upgrade.rs`.
+
+mod chain;
+mod head;
+mod upgrade;
+
+pub(crate) use chain::{Chain, MARK_EVERY, Marks};
+pub(crate) use head::{Active, Head};
+
+use outboard_raft::NodeId;
+use outboard_store::{StoreError, Table, Transaction, View};
+use outboard_wire::bulk::Readiness;
+use outboard_wire::client::EngineInfo;
+use outboard_wire::command::{Digest, EngineRecord, EngineVote};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) const HEAD: Table = Table::control(0);
+const ENGINES: Table = Table::control(1);
+const VOTES: Table = Table::control(2);
+
+/// Engines that can be known at once; staging one more is refused. A later issue lets old ones go.
+pub(crate) const ENGINES_MAX: usize = 256;
+
+/// Which engines are known, who can run them, and which one runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Control {
+    engines: BTreeMap<Digest, EngineRecord>,
+    votes: BTreeMap<(Digest, NodeId), EngineVote>,
+    /// None before the first leader has spoken.
+    pub(crate) active: Option<Active>,
+    pub(crate) voters: BTreeSet<NodeId>,
+}
+
+impl Control {
+    /// Reads it back from the tables.
+    pub(crate) fn load(view: &dyn View, head: &Head) -> Result<Control, StoreError> {
+        let damaged = |what: &str| StoreError::Corrupt { what: format!("the control state's {what} is unreadable") };
+        let mut control = Control { active: head.active.clone(), voters: head.voters(), ..Control::default() };
+        for (_, value) in read_all(view, ENGINES)? {
+            let engine = EngineRecord::decode(&value).map_err(|_| damaged("list of engines"))?;
+            control.engines.insert(engine.digest, engine);
+        }
+        for (_, value) in read_all(view, VOTES)? {
+            let vote = EngineVote::decode(&value).map_err(|_| damaged("list of votes"))?;
+            control.votes.insert((vote.digest, NodeId(vote.node)), vote);
+        }
+        Ok(control)
+    }
+
+    /// Takes note of an engine. False if there are too many.
+    pub(crate) fn stage(&mut self, engine: &EngineRecord, txn: &mut Transaction) -> Result<bool, StoreError> {
+        if self.engines.contains_key(&engine.digest) {
+            return Ok(true);
+        }
+        if self.engines.len() >= ENGINES_MAX {
+            return Ok(false);
+        }
+        txn.put(ENGINES, &engine.digest.0, engine.encode())?;
+        self.engines.insert(engine.digest, engine.clone());
+        Ok(true)
+    }
+
+    /// Takes note of a node's word. A word on an unknown engine is forgotten.
+    pub(crate) fn vote(&mut self, vote: &EngineVote, txn: &mut Transaction) -> Result<(), StoreError> {
+        if !self.engines.contains_key(&vote.digest) {
+            return Ok(());
+        }
+        let mut key = vote.digest.0.to_vec();
+        key.extend_from_slice(&vote.node.to_be_bytes());
+        txn.put(VOTES, &key, vote.encode())?;
+        self.votes.insert((vote.digest, NodeId(vote.node)), vote.clone());
+        Ok(())
+    }
+
+    /// The engine with this digest.
+    pub(crate) fn engine(&self, digest: &Digest) -> Option<&EngineRecord> {
+        self.engines.get(digest)
+    }
+
+    /// Every engine.
+    pub(crate) fn engines(&self) -> impl Iterator<Item = &EngineRecord> {
+        self.engines.values()
+    }
+
+    /// What `node` said of an engine.
+    pub(crate) fn vote_of(&self, digest: &Digest, node: NodeId) -> Option<&EngineVote> {
+        self.votes.get(&(*digest, node))
+    }
+
+    /// The only engine whose digest begins so; the error is for a person.
+    pub(crate) fn find(&self, prefix: &str) -> Result<&EngineRecord, String> {
+        let mut found = self.engines.values().filter(|engine| engine.digest.starts_with(prefix));
+        match (found.next(), found.next()) {
+            (Some(engine), None) => Ok(engine),
+            (None, _) => Err(format!("no engine with digest {prefix} is staged")),
+            (Some(_), Some(_)) => Err(format!("more than one engine has a digest that begins with {prefix}")),
+        }
+    }
+
+    /// Each voter and how far it is with an engine.
+    pub(crate) fn readiness(&self, digest: &Digest) -> Vec<(u64, Readiness)> {
+        let word = |node: &NodeId| match self.vote_of(digest, *node) {
+            None => Readiness::Waiting,
+            Some(EngineVote { refusal: None, .. }) => Readiness::Ready,
+            Some(EngineVote { refusal: Some(reason), .. }) => Readiness::Refused(reason.clone()),
+        };
+        self.voters.iter().map(|node| (node.0, word(node))).collect()
+    }
+
+    /// All engines as `engine list` shows them.
+    pub(crate) fn infos(&self) -> Vec<EngineInfo> {
+        let info = |engine: &EngineRecord| EngineInfo {
+            engine: engine.clone(),
+            active: self.active.as_ref().is_some_and(|a| a.engine.digest == engine.digest),
+            nodes: self.readiness(&engine.digest),
+        };
+        self.engines.values().map(info).collect()
+    }
+}
+
+fn read_all(view: &dyn View, table: Table) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>, StoreError> {
+    let mut all = Vec::new();
+    let mut start = Vec::new();
+    loop {
+        let page = view.scan(table, &start, None, 1024, false)?;
+        let Some((last, _)) = page.last() else { return Ok(all) };
+        start = last.to_vec();
+        start.push(0);
+        all.extend(page);
+    }
+}

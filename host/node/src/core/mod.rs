@@ -1,0 +1,361 @@
+//! The core: consensus, and who waits for what. Events in, actions out; no I/O, no clock (time comes with each event), no
+//! threads. The owner hands in all events that wait, calls [`Core::flush`] once, and carries the actions out.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `event` | everything that can happen, everything that can be wanted |
+//! | `requests` | what becomes of a request: answered here, proposed, read, passed on, or parked until there is a leader |
+//! | `waiting` | proposals, reads, forwarded and parked requests, and their deadlines |
+//! | `admission` | which commands are refused before they reach the log |
+//! | `engines` | staged engines that this node has to try, and its votes |
+//! | `inquiry` | `status`, gathered from all nodes |
+//!
+//! Invariants: every reply is used once; a reply to a proposal is sent only by the entry's application, or when that can no
+//! longer happen or its time is over; requests that were not proposed are told so, never `Unknown`.
+//! Tests: `tests/cluster.rs` of this room.
+
+mod admission;
+mod engines;
+mod event;
+mod inquiry;
+mod requests;
+mod waiting;
+
+pub(crate) use event::{Action, AppliedNote, Event, Now, Query, Verdict};
+
+use crate::control::{Control, Marks};
+use crate::machine::Ordered;
+use crate::reply::Reply;
+use crate::settings::{LOG_KEEP_BYTES, PULSE_TICKS};
+use engines::Engines;
+use inquiry::Inquiries;
+use outboard_net::PeerSender;
+use outboard_raft::{Envelope, Index, NodeId, Raft, Ready, RoleKind, Term};
+use outboard_sandbox::Component;
+use outboard_wire::client::{Hint, Response};
+use outboard_wire::command::EngineRecord;
+use outboard_wire::peer::PeerMessage;
+use outboard_wire::status::ChainMark;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use waiting::Waiting;
+
+/// What a core is made of.
+pub(crate) struct Start {
+    pub(crate) raft: Raft,
+    /// Every node of the cluster: name and address.
+    pub(crate) members: BTreeMap<NodeId, Member>,
+    pub(crate) cluster: String,
+    pub(crate) durability: &'static str,
+    /// The engine for a cluster that has none.
+    pub(crate) own_engine: EngineRecord,
+    /// The sandbox's number.
+    pub(crate) environment: u32,
+    pub(crate) control: Arc<Control>,
+    pub(crate) component: Option<Arc<Component>>,
+    pub(crate) time_ms: u64,
+    /// The hash chain where the tables stand.
+    pub(crate) mark: ChainMark,
+    pub(crate) sender: PeerSender,
+    pub(crate) now: Now,
+}
+
+/// A node as others find it.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) address: String,
+}
+
+/// The thinking part of one node.
+pub(crate) struct Core {
+    raft: Raft,
+    members: BTreeMap<NodeId, Member>,
+    cluster: String,
+    durability: &'static str,
+    own_engine: EngineRecord,
+    genesis_proposed: Term,
+    control: Arc<Control>,
+    component: Option<Arc<Component>>,
+    sender: PeerSender,
+    /// This node's address, for the clients of nodes that pass requests on.
+    hint: Arc<Hint>,
+    now: Now,
+    started: Now,
+    ticks: u32,
+    /// The newest time that was stamped or seen.
+    stamp_ms: u64,
+    waiting: Waiting,
+    engines: Engines,
+    inquiries: Inquiries,
+    marks: Marks,
+    stalled_for: Option<EngineRecord>,
+    /// Ends of applied entries and the bytes of log up to there, to know how much log to keep.
+    log_bytes: VecDeque<(Index, u64)>,
+    log_bytes_total: u64,
+    snapshots_under_way: usize,
+    vitals: Vitals,
+    leader_before: (Term, Option<NodeId>),
+    stopping: Option<Now>,
+    stopped: bool,
+}
+
+/// What the workers told last.
+#[derive(Default)]
+struct Vitals {
+    applied_durable: u64,
+    tables_bytes: u64,
+    log_bytes: u64,
+    refused: u64,
+}
+
+impl Core {
+    pub(crate) fn new(start: Start) -> Core {
+        let own = start.raft.id();
+        let mut marks = Marks::default();
+        marks.on_applied(&[start.mark]);
+        let address = start.members.get(&own).map_or_else(String::new, |member| member.address.clone());
+        Core {
+            leader_before: (start.raft.term(), None),
+            raft: start.raft,
+            members: start.members,
+            cluster: start.cluster,
+            durability: start.durability,
+            own_engine: start.own_engine,
+            genesis_proposed: Term(0),
+            control: start.control,
+            component: start.component,
+            sender: start.sender,
+            hint: Arc::new(Hint { node: own.0, address }),
+            now: start.now,
+            started: start.now,
+            ticks: 0,
+            stamp_ms: start.time_ms,
+            waiting: Waiting::default(),
+            engines: Engines::new(start.environment),
+            inquiries: Inquiries::default(),
+            marks,
+            stalled_for: None,
+            log_bytes: VecDeque::new(),
+            log_bytes_total: 0,
+            snapshots_under_way: 0,
+            vitals: Vitals::default(),
+            stopping: None,
+            stopped: false,
+        }
+    }
+
+    /// Something happened.
+    pub(crate) fn on_event(&mut self, event: Event, now: Now, out: &mut Vec<Action>) {
+        self.now = now;
+        match event {
+            Event::Tick { refused } => self.on_tick(refused, out),
+            Event::Peer { from, message } => self.on_peer(from, message, out),
+            Event::PeerUp(_) => {}
+            Event::PeerDown(peer) => self.on_peer_down(peer),
+            Event::Request { request, encoded, reply } => self.on_request(request, encoded, reply, out),
+            Event::Persisted(id) => self.raft.on_persisted(id),
+            Event::LogRead(answer) => self.raft.on_log_read(answer),
+            Event::Applied(note) => self.on_applied(note, out),
+            Event::TablesDurable { index, bytes } => self.on_tables_durable(index, bytes, out),
+            Event::LogBytes(bytes) => self.vitals.log_bytes = bytes,
+            Event::SnapshotSent { to, at, ok } => {
+                self.snapshots_under_way = self.snapshots_under_way.saturating_sub(1);
+                self.raft.on_snapshot_sent(to, at, ok);
+            }
+            Event::SnapshotStaged { from, term, meta } => self.raft.on_snapshot_received(from, term, meta),
+            Event::SnapshotInstalled { meta, note } => {
+                self.raft.on_snapshot_installed(&meta);
+                self.on_applied(note, out);
+            }
+            Event::EnginePrepared { digest, verdict } => self.on_engine_prepared(digest, verdict, out),
+            Event::Stop => self.on_stop(),
+        }
+    }
+
+    /// Everything that is to be done since the last flush. Once for all events that were waiting.
+    pub(crate) fn flush(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.now = now;
+        self.maybe_propose_genesis();
+        self.maybe_release_parked(out);
+        let ready = self.raft.ready();
+        if !ready.is_empty() {
+            self.on_ready(ready, out);
+        }
+        self.on_leader_change(out);
+        self.settle_transfer();
+        self.maybe_stopped(out);
+    }
+
+    fn on_ready(&mut self, ready: Ready, out: &mut Vec<Action>) {
+        // Sends first: the followers' disks work while this node's does.
+        out.extend(ready.send.into_iter().map(Action::Send));
+        out.extend(ready.persist.map(Action::Persist));
+        if !ready.apply.is_empty() {
+            let ordered = ready.apply.into_iter().map(|entry| {
+                self.log_bytes_total += entry.bytes() as u64;
+                let reply = self.waiting.proposals.claim(entry.position());
+                Ordered { entry, reply }
+            });
+            let ordered: Vec<Ordered> = ordered.collect();
+            out.push(Action::Apply(ordered));
+        }
+        out.extend(ready.reads.into_iter().map(Action::ReadLog));
+        for barrier in ready.barriers {
+            self.on_barrier(barrier, out);
+        }
+        for id in ready.barriers_lost {
+            self.on_read_lost(id, out);
+        }
+        self.snapshots_under_way += ready.snapshots.len();
+        out.extend(ready.snapshots.into_iter().map(Action::SendSnapshot));
+        out.extend(ready.install.map(Action::Install));
+    }
+
+    fn on_tick(&mut self, refused: u64, out: &mut Vec<Action>) {
+        self.vitals.refused = refused;
+        self.ticks = self.ticks.wrapping_add(1);
+        self.raft.tick();
+        self.waiting.expire(self.now);
+        self.expire_inquiries();
+        if self.ticks.is_multiple_of(PULSE_TICKS) {
+            let marks = self.marks.told(4);
+            let peers = self.members.keys().filter(|peer| **peer != self.raft.id());
+            out.extend(peers.map(|peer| Action::SendPeer { to: *peer, message: PeerMessage::Pulse(marks.clone()) }));
+            self.look_after_engines(out);
+        }
+    }
+
+    fn on_peer(&mut self, from: NodeId, message: PeerMessage, out: &mut Vec<Action>) {
+        match message {
+            PeerMessage::Raft(envelope) => self.on_envelope(envelope),
+            PeerMessage::Forward { ticket, request } => {
+                let reply = Reply::Peer { to: from, ticket, sender: self.sender.clone(), hint: self.hint.clone() };
+                self.on_forwarded(request, reply, out);
+            }
+            PeerMessage::ForwardReply { ticket, answer } => self.on_forward_reply(from, ticket, answer),
+            PeerMessage::Pulse(marks) => {
+                if self.marks.on_peer(from.0, &marks) {
+                    let found = self.marks.diverged();
+                    tracing::error!(peer = %from, ?found, "this node's state differs from a peer's");
+                }
+            }
+        }
+    }
+
+    fn on_envelope(&mut self, envelope: Envelope) {
+        // Only members take part; what others say in a former configuration is the core's own to judge.
+        if self.members.contains_key(&envelope.from) {
+            self.raft.step(envelope);
+        }
+    }
+
+    fn on_peer_down(&mut self, peer: NodeId) {
+        self.raft.on_unreachable(peer);
+        self.waiting.on_peer_lost(peer);
+    }
+
+    fn on_applied(&mut self, note: AppliedNote, out: &mut Vec<Action>) {
+        self.raft.on_applied(note.index);
+        self.stamp_ms = self.stamp_ms.max(note.time_ms);
+        self.marks.on_applied(&note.marks);
+        self.log_bytes.push_back((note.index, self.log_bytes_total));
+        if let Some((control, component)) = note.control {
+            self.control = control;
+            self.component = component;
+            self.look_after_engines(out);
+        }
+        if let Some(engine) = &note.stalled_for {
+            tracing::warn!(digest = %engine.digest, "apply waits for a component that is not here; fetching it");
+            self.engines.prepare(engine, out);
+        }
+        self.stalled_for = note.stalled_for;
+        let due = self.waiting.reads.due(note.index);
+        if !due.is_empty() {
+            out.push(Action::Query(due));
+        }
+    }
+
+    /// The log may go up to the durable tables, less what followers that lag may still want, and nothing while a snapshot is
+    /// on its way that has to be followed by the log behind it.
+    fn on_tables_durable(&mut self, index: Index, bytes: u64, out: &mut Vec<Action>) {
+        self.vitals.applied_durable = index.0;
+        self.vitals.tables_bytes = bytes;
+        if self.snapshots_under_way > 0 {
+            return;
+        }
+        let spare = self.log_bytes_total.saturating_sub(LOG_KEEP_BYTES);
+        let mut upto = None;
+        while let Some((end, total)) = self.log_bytes.front().copied()
+            && end <= index
+            && total <= spare
+        {
+            upto = Some(end);
+            self.log_bytes.pop_front();
+        }
+        if let Some(upto) = upto.filter(|upto| *upto > self.raft.base().index) {
+            self.raft.compact(upto);
+            out.push(Action::Compact(upto));
+        }
+    }
+
+    fn maybe_propose_genesis(&mut self) {
+        let wanted = self.control.active.is_none() && self.is_leader() && self.genesis_proposed != self.raft.term();
+        if wanted {
+            let command = outboard_wire::command::Command::Genesis(self.own_engine.clone());
+            if self.propose(command, Reply::Nobody, u64::MAX).is_ok() {
+                self.genesis_proposed = self.raft.term();
+            }
+        }
+    }
+
+    fn on_leader_change(&mut self, out: &mut Vec<Action>) {
+        let now = (self.raft.term(), self.raft.leader());
+        if now == self.leader_before {
+            return;
+        }
+        let (term, leader) = now;
+        match leader {
+            Some(leader) => tracing::info!(%term, %leader, role = %self.raft.role(), "leader known"),
+            None => tracing::info!(%term, role = %self.raft.role(), "no leader known"),
+        }
+        self.leader_before = now;
+        if leader.is_some() {
+            self.reroute_reads(out);
+        }
+    }
+
+    fn is_leader(&self) -> bool {
+        self.raft.role() == RoleKind::Leader
+    }
+
+    /// The leader's clock for entries and reads: never back.
+    fn stamp(&mut self) -> u64 {
+        self.stamp_ms = self.stamp_ms.max(self.now.wall_ms);
+        self.stamp_ms
+    }
+
+    fn on_stop(&mut self) {
+        self.stopping.get_or_insert(self.now);
+        if self.is_leader() {
+            // Refused where there is nobody to hand over to.
+            let handed = self.raft.transfer(None);
+            tracing::info!(?handed, "stopping: handing leadership over");
+        }
+    }
+
+    /// Done once leadership is elsewhere (or can't be) and nobody waits any more, or the time is up.
+    fn maybe_stopped(&mut self, out: &mut Vec<Action>) {
+        let Some(since) = self.stopping else { return };
+        let timeout = crate::settings::HAND_OVER_TIMEOUT.as_micros() as u64;
+        let handed = !self.is_leader() || !self.raft.is_transferring();
+        let idle = self.waiting.proposals.is_empty() && self.waiting.forwards.is_empty();
+        if !self.stopped && (handed && idle || self.now.mono_us - since.mono_us >= timeout) {
+            self.stopped = true;
+            for reply in self.waiting.drain() {
+                reply.send(Response::NotDone("the node is stopping".into()));
+            }
+            out.push(Action::Stopped);
+        }
+    }
+}

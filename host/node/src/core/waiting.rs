@@ -1,0 +1,199 @@
+//! Who waits for what: proposals for their entries, reads for their barriers, forwarded requests for the leader's answer, and
+//! parked ones for a leader. Everything has a deadline.
+
+use super::{Now, Query};
+use crate::reply::Reply;
+use bytes::Bytes;
+use outboard_raft::{Index, NodeId, Position, ReadId};
+use outboard_wire::client::{Request, Response};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Everyone who waits at this node.
+#[derive(Default)]
+pub(super) struct Waiting {
+    pub(super) proposals: Proposals,
+    pub(super) reads: Reads,
+    /// By ticket.
+    pub(super) forwards: BTreeMap<u64, Forward>,
+    pub(super) parked: VecDeque<Parked>,
+    /// A hand-over of leadership that somebody waits for.
+    pub(super) transfer: Option<Transfer>,
+    tickets: u64,
+}
+
+/// A request that another node was asked to answer.
+pub(super) struct Forward {
+    pub(super) to: NodeId,
+    /// It may have changed something there.
+    pub(super) writes: bool,
+    pub(super) request: Bytes,
+    pub(super) reply: Reply,
+    pub(super) deadline_us: u64,
+}
+
+/// A request that waits for a leader, or for an engine.
+pub(super) struct Parked {
+    pub(super) request: Request,
+    pub(super) encoded: Bytes,
+    pub(super) reply: Reply,
+    pub(super) deadline_us: u64,
+}
+
+/// Somebody waits until this node leads.
+pub(super) struct Transfer {
+    pub(super) to: NodeId,
+    pub(super) reply: Reply,
+    pub(super) deadline_us: u64,
+}
+
+impl Waiting {
+    pub(super) fn len(&self) -> usize {
+        self.proposals.waiting.len() + self.reads.len() + self.forwards.len() + self.parked.len()
+    }
+
+    pub(super) fn new_ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
+    }
+
+    /// Answers everyone whose time is over, each by what can be said of the request.
+    pub(super) fn expire(&mut self, now: Now) {
+        let late = |deadline: u64| now.mono_us >= deadline;
+        for proposal in self.proposals.waiting.iter_mut().filter(|p| late(p.deadline_us)) {
+            let reply = std::mem::replace(&mut proposal.reply, Reply::Nobody);
+            proposal.deadline_us = u64::MAX;
+            reply.send(Response::Unknown("it was proposed, and not committed in time".into()));
+        }
+        for query in self.reads.take_late(now) {
+            query.reply.send(Response::NotDone("the read could not be confirmed by a majority in time".into()));
+        }
+        for (_, forward) in self.forwards.extract_if(.., |_, forward| late(forward.deadline_us)) {
+            forward.reply.send(lost(forward.writes, "the leader did not answer in time"));
+        }
+        let parked = std::mem::take(&mut self.parked);
+        for parked in parked {
+            if late(parked.deadline_us) {
+                parked.reply.send(Response::NotDone("the cluster had no leader in time".into()));
+            } else {
+                self.parked.push_back(parked);
+            }
+        }
+        if let Some(transfer) = self.transfer.take_if(|transfer| late(transfer.deadline_us)) {
+            transfer.reply.send(Response::NotDone("leadership did not move in time".into()));
+        }
+    }
+
+    /// The way to this node is lost, and with it what it would have answered. Reads are tried again by the caller.
+    pub(super) fn on_peer_lost(&mut self, peer: NodeId) {
+        for (_, forward) in self.forwards.extract_if(.., |_, forward| forward.to == peer && forward.writes) {
+            forward.reply.send(lost(true, "the leader was lost before it answered"));
+        }
+        for forward in self.forwards.values_mut().filter(|forward| forward.to == peer) {
+            forward.to = NodeId(0);
+        }
+    }
+
+    /// Everyone that was never proposed: they can be told so.
+    pub(super) fn drain(&mut self) -> Vec<Reply> {
+        let reads = std::mem::take(&mut self.reads);
+        let reads = reads.waiting.into_values().chain(reads.released.into_values().flatten());
+        reads.map(|query| query.reply).chain(self.parked.drain(..).map(|parked| parked.reply)).collect()
+    }
+}
+
+fn lost(writes: bool, why: &str) -> Response {
+    if writes { Response::Unknown(why.into()) } else { Response::NotDone(why.into()) }
+}
+
+/// Proposals that were appended here, ascending.
+#[derive(Default)]
+pub(super) struct Proposals {
+    waiting: VecDeque<Proposal>,
+}
+
+struct Proposal {
+    position: Position,
+    reply: Reply,
+    deadline_us: u64,
+}
+
+impl Proposals {
+    pub(super) fn push(&mut self, position: Position, reply: Reply, deadline_us: u64) {
+        if matches!(reply, Reply::Nobody) {
+            return;
+        }
+        // A new term may write again where an old proposal still waits; that one is lost then.
+        while let Some(last) = self.waiting.pop_back_if(|last| last.position.index >= position.index) {
+            last.reply.send(overwritten());
+        }
+        self.waiting.push_back(Proposal { position, reply, deadline_us });
+    }
+
+    /// The reply that waits for this committed entry. Whoever waits for another entry at its place or before waits in vain.
+    pub(super) fn claim(&mut self, position: Position) -> Reply {
+        while let Some(front) = self.waiting.pop_front_if(|front| front.position.index <= position.index) {
+            if front.position == position {
+                return front.reply;
+            }
+            front.reply.send(overwritten());
+        }
+        Reply::Nobody
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+fn overwritten() -> Response {
+    Response::NotDone("leadership changed before it was committed, and it is lost for good".into())
+}
+
+/// Reads on their way to a barrier, and those whose barrier is ahead of the tables.
+#[derive(Default)]
+pub(super) struct Reads {
+    next: u64,
+    waiting: BTreeMap<ReadId, Query>,
+    released: BTreeMap<Index, Vec<Query>>,
+}
+
+impl Reads {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.released.len()
+    }
+
+    pub(super) fn next_id(&mut self) -> ReadId {
+        self.next += 1;
+        ReadId(self.next)
+    }
+
+    pub(super) fn wait(&mut self, id: ReadId, query: Query) {
+        self.waiting.insert(id, query);
+    }
+
+    /// The read with this number, unless its time was over.
+    pub(super) fn take(&mut self, id: ReadId) -> Option<Query> {
+        self.waiting.remove(&id)
+    }
+
+    /// These wait for the tables to come so far.
+    pub(super) fn release_at(&mut self, index: Index, queries: Vec<Query>) {
+        self.released.entry(index).or_default().extend(queries);
+    }
+
+    /// Those that may run once `applied` is in the tables.
+    pub(super) fn due(&mut self, applied: Index) -> Vec<Query> {
+        let later = self.released.split_off(&applied.next());
+        std::mem::replace(&mut self.released, later).into_values().flatten().collect()
+    }
+
+    fn take_late(&mut self, now: Now) -> Vec<Query> {
+        let late = |query: &mut Query| now.mono_us >= query.deadline_us;
+        let mut taken: Vec<Query> = self.waiting.extract_if(.., |_, query| late(query)).map(|(_, q)| q).collect();
+        for queries in self.released.values_mut() {
+            taken.extend(queries.extract_if(.., late));
+        }
+        self.released.retain(|_, queries| !queries.is_empty());
+        taken
+    }
+}

@@ -1,0 +1,39 @@
+//! The node: everything between the sockets and the disks that decides.
+//!
+//! ```text
+//!          net ──▶ run ──▶ core (pure: Event in, Action out) ──▶ run ──▶ workers/append ──▶ wal ──▶ then_send, Persisted
+//!                   ▲                                                 ├──▶ workers/apply  ──▶ machine ──▶ replies, Applied
+//!                   └──────────── events of the workers ◀─────────────┴──▶ workers/query  ──▶ replies
+//! ```
+//!
+//! - [`core`]: consensus and who waits for what. No I/O, no clock, no threads: the simulator runs it as it is.
+//! - [`machine`]: applies committed entries: the engine's commands through the sandbox, the others to the control state.
+//! - [`control`]: the replicated state beside the engine: which engines are known, who has them ready, which one runs, and
+//!   the hash chain that proves that all nodes got the same.
+//! - [`library`]: the components on this node's disk.
+//! - [`workers`]: one thread each for the log, for applying, for queries and for making the tables durable.
+//! - [`transfer`]: what takes longer than a frame: snapshots and components.
+//! - [`formation`]: the data folder, and how the folders of a new cluster are made.
+//!
+//! Invariants: one order of events (propose, append, replicate, commit, apply), no side door; a reply handle travels with its
+//! entry; a failed write or sync, a damaged log and a fault below an engine halt the node ([`Halt`]) and are never retried.
+//! Tests: beside each file; the whole node in `tests/` of this room and, as real processes, in the workspace's `tests/`.
+
+mod control;
+mod core;
+mod error;
+pub mod formation;
+mod inspect;
+mod library;
+mod machine;
+mod node;
+mod reply;
+mod run;
+mod settings;
+mod transfer;
+mod workers;
+
+pub use error::{Halt, HaltKind, StartError};
+pub use inspect::{Inspection, inspect};
+pub use node::Node;
+pub use settings::{Durability, NodeSettings};

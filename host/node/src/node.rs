@@ -1,0 +1,386 @@
+//! One node: opened from its folder, run on threads of its own, stopped or killed by its owner.
+
+use crate::core::{Core, Event, Start};
+use crate::error::{Halt, HaltKind, StartError};
+use crate::formation::DataFolder;
+use crate::inspect::record;
+use crate::library::{InsertError, Library};
+use crate::machine::Machine;
+use crate::run::{Ending, Jobs, Loop};
+use crate::settings::{ELECTION_TIMEOUT_TICKS, HEARTBEAT_TICKS, NodeSettings, START_TAIL_BYTES};
+use crate::transfer::{Desk, snapshot};
+use crate::workers::append::AppendWorker;
+use crate::workers::apply::ApplyWorker;
+use crate::workers::persist::{self, PersistJob};
+use crate::workers::query::QueryWorker;
+use crate::workers::{Clock, Slot, Word, Words};
+use outboard_net::{ClusterId, Net, NetError};
+use outboard_raft::{Config, Entry, Index, Membership, NodeId, Payload, Position, Raft};
+use outboard_sandbox::{Limits, Sandbox};
+use outboard_store::{DiskStore, Store};
+use outboard_wal::{FileDisk, Recovered, Unrecovered, Wal};
+use outboard_wire::command::EngineRecord;
+use outboard_wire::status::ChainMark;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use tokio::sync::{mpsc, watch};
+
+/// Batches of frames and requests that may wait for the loop; readers stop beyond it.
+const NET_EVENTS_MAX: usize = 1_024;
+
+/// A running node. Dropping it without [`Node::stop`] is as a kill.
+pub struct Node {
+    id: NodeId,
+    name: String,
+    address: SocketAddr,
+    cluster: ClusterId,
+    words: Words,
+    thread: Option<JoinHandle<Result<(), Halt>>>,
+}
+
+impl Node {
+    /// Opens the data folder and starts the node; returns when it listens. Blocks for as long as the log's tail is read.
+    pub fn start(settings: NodeSettings) -> Result<Node, StartError> {
+        let folder = DataFolder::open(&settings.data_dir)?;
+        let listen = settings.listen.map_or_else(|| folder.own_address(), Ok)?;
+        let opened = Opened::open(&folder, &settings)?;
+        let (id, cluster, name) = (folder.node, folder.cluster, folder.members[&folder.node].name.clone());
+        let (words, from_workers) = mpsc::unbounded_channel();
+        let words = Words(words);
+        let (told, started) = channel();
+        let to_loop = words.clone();
+        let thread = thread(&format!("{name}-loop"), move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    told.send(Err(StartError::Net(error.to_string()))).unwrap_or_default();
+                    return Ok(());
+                }
+            };
+            let ended = runtime.block_on(opened.run(folder, settings, listen, to_loop, from_workers, told));
+            // Transfers may sit in a disk or in the compiler; nobody waits for them.
+            runtime.shutdown_background();
+            ended
+        });
+        match started.recv() {
+            Ok(Ok(address)) => Ok(Node { id, name, address, cluster, words, thread: Some(thread) }),
+            Ok(Err(error)) => {
+                drop(thread.join());
+                Err(error)
+            }
+            Err(_) => Err(StartError::Net("the node's thread ended at once".into())),
+        }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// The name that the operator gave it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its cluster.
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// Whether it ended by itself; [`Node::stop`] then tells why.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Hands leadership over, finishes what is in flight, makes the tables durable. Takes a few seconds at most.
+    pub fn stop(mut self) -> Result<(), Halt> {
+        self.words.event(Event::Stop);
+        self.join()
+    }
+
+    /// As kill -9: hands nothing over, makes nothing durable, tells nobody.
+    pub fn kill(mut self) {
+        self.words.send(Word::Kill);
+        drop(self.join());
+    }
+
+    fn join(&mut self) -> Result<(), Halt> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(ended)) => ended,
+            Some(Err(_)) => {
+                Err(Halt { kind: HaltKind::Machine, reason: "a rule was broken; the log above tells which".into() })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.words.send(Word::Kill);
+        drop(self.join());
+    }
+}
+
+/// Everything of a node that is on its disk, opened and checked.
+struct Opened {
+    wal: Wal,
+    store: Arc<dyn Store>,
+    library: Library,
+    own_engine: EngineRecord,
+    machine: Machine,
+    raft: Raft,
+    incoming: PathBuf,
+}
+
+impl Opened {
+    fn open(folder: &DataFolder, settings: &NodeSettings) -> Result<Opened, StartError> {
+        let dir = &folder.dir;
+        let wrong = |error| StartError::wal(error, dir);
+        let disk = Box::new(FileDisk::new(dir.join("log")));
+        let unrecovered = Unrecovered::open(disk, folder.cluster.0, outboard_wal::Options::default()).map_err(wrong)?;
+        let (mut wal, recovered) = unrecovered.recover().map_err(wrong)?;
+        if recovered.torn_bytes > 0 {
+            tracing::warn!(bytes = recovered.torn_bytes, "the log had a torn tail, never acknowledged; it is cut");
+        }
+        let store = DiskStore::open(dir.join("tables"), outboard_store::Options::default());
+        let store: Arc<dyn Store> = Arc::new(store.map_err(|error| StartError::store(error, dir))?);
+        let sandbox = Sandbox::new(Limits::default(), Some(dir.join("compiled")))?;
+        let engines = dir.join("engines");
+        let library = Library::open(engines.clone(), sandbox)
+            .map_err(|source| StartError::Folder { path: engines, source })?;
+        let own_engine = library.insert(&settings.engine).map_err(|error| match error {
+            InsertError::Refused(refusal) => StartError::Engine(refusal),
+            InsertError::Io { path, source } => StartError::Folder { path, source },
+        })?;
+        let incoming = dir.join("incoming");
+        snapshot::clear(&incoming).map_err(|source| StartError::Folder { path: incoming.clone(), source })?;
+        let membership = Membership::of_voters(folder.members.keys().copied());
+        let salt = u64::from_le_bytes(folder.cluster.0.to_le_bytes()[..8].try_into().expect("eight of sixteen bytes"));
+        let machine = Machine::open(store.clone(), library.clone(), membership, salt, stopwatch)
+            .map_err(|error| StartError::store(error, dir))?;
+        let raft = open_raft(folder, &mut wal, recovered, &machine)?;
+        let own_engine = record(&own_engine);
+        Ok(Opened { wal, store, library, own_engine, machine, raft, incoming })
+    }
+
+    /// Binds the port, starts the workers, runs the loop, and ends everything in order.
+    async fn run(
+        self,
+        folder: DataFolder,
+        settings: NodeSettings,
+        listen: SocketAddr,
+        words: Words,
+        from_workers: mpsc::UnboundedReceiver<Word>,
+        told: Sender<Result<SocketAddr, StartError>>,
+    ) -> Result<(), Halt> {
+        let clock = Clock::start();
+        let (net_sender, net_events) = mpsc::channel(NET_EVENTS_MAX);
+        let net = match bind(&folder, listen, net_sender).await {
+            Ok(net) => Arc::new(net),
+            Err(error) => {
+                told.send(Err(error)).unwrap_or_default();
+                return Ok(());
+            }
+        };
+        let sender = net.sender();
+        let slot = Slot::new(self.machine.publish());
+        let (control, control_seen) = watch::channel(self.machine.control());
+        let peers: Vec<NodeId> = folder.members.keys().copied().filter(|node| *node != folder.node).collect();
+        let desk = Desk {
+            net: net.clone(),
+            library: self.library.clone(),
+            words: words.clone(),
+            slot: slot.clone(),
+            control: control_seen,
+            peers: peers.into(),
+            incoming: self.incoming,
+        };
+        let core = Core::new(Start {
+            raft: self.raft,
+            members: folder.members.clone(),
+            cluster: folder.cluster.to_string(),
+            durability: settings.durability.name(),
+            own_engine: self.own_engine,
+            environment: self.library.sandbox().environment(),
+            control: self.machine.control(),
+            component: self.machine.publish().component,
+            time_ms: self.machine.head().time_ms,
+            mark: ChainMark { index: self.machine.head().position.index.0, hash: self.machine.head().chain },
+            sender: sender.clone(),
+            now: clock.now(),
+        });
+        let name = folder.members[&folder.node].name.clone();
+        let append = AppendWorker::new(self.wal, settings.durability, sender.clone(), words.clone());
+        let (log, log_jobs) = channel();
+        let apply = ApplyWorker::new(self.machine, slot.clone(), words.clone(), log.clone());
+        let query = QueryWorker::new(self.library.sandbox().clone(), slot, clock, words.clone());
+        let workers = Workers::start(&name, append, log_jobs, apply, query, self.store, words);
+        let jobs = Jobs { log, tables: workers.tables.clone(), queries: workers.queries.clone() };
+        tracing::info!(node = %folder.node, address = %net.local_addr(), cluster = %folder.cluster, "listening");
+        told.send(Ok(net.local_addr())).unwrap_or_default();
+        let id = folder.node;
+        let ending =
+            Loop { core, id, clock, desk, sender, jobs, net_events, words: from_workers, control }.run().await;
+        if let Ending::Stopped = ending {
+            net.close().await;
+        }
+        drop(net);
+        workers.end(ending)
+    }
+}
+
+/// The threads of one node.
+struct Workers {
+    tables: Sender<crate::workers::apply::ApplyJob>,
+    queries: Sender<Vec<crate::core::Query>>,
+    persist: Sender<PersistJob>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    fn start(
+        name: &str,
+        append: AppendWorker,
+        log_jobs: Receiver<crate::workers::append::AppendJob>,
+        apply: ApplyWorker,
+        query: QueryWorker,
+        store: Arc<dyn Store>,
+        words: Words,
+    ) -> Workers {
+        let (tables, table_jobs) = channel();
+        let (queries, query_jobs) = channel();
+        let (persist, persist_jobs) = channel();
+        let threads = vec![
+            thread(&format!("{name}-append"), move || append.run(&log_jobs)),
+            thread(&format!("{name}-apply"), move || apply.run(&table_jobs)),
+            thread(&format!("{name}-query"), move || query.run(&query_jobs)),
+            thread(&format!("{name}-persist"), move || persist::run(&store, &words, &persist_jobs)),
+        ];
+        Workers { tables, queries, persist, threads }
+    }
+
+    /// The loop is gone, and with it the other ends of the queues.
+    fn end(self, ending: Ending) -> Result<(), Halt> {
+        let Workers { tables, queries, persist, threads } = self;
+        drop((tables, queries));
+        if let Ending::Stopped = ending {
+            persist.send(PersistJob::Last).unwrap_or_default();
+        }
+        drop(persist);
+        let mut broken = false;
+        for thread in threads {
+            broken |= thread.join().is_err();
+        }
+        match ending {
+            Ending::Halted(halt) => Err(halt),
+            Ending::Stopped | Ending::Killed if broken => {
+                Err(Halt { kind: HaltKind::Machine, reason: "a worker broke a rule; the log above tells which".into() })
+            }
+            Ending::Stopped | Ending::Killed => Ok(()),
+        }
+    }
+}
+
+async fn bind(
+    folder: &DataFolder,
+    listen: SocketAddr,
+    events: mpsc::Sender<outboard_net::NetEvent>,
+) -> Result<Net, StartError> {
+    let peers = folder.peer_addresses()?;
+    let options = outboard_net::Options::new(listen, folder.credentials.clone(), peers);
+    Net::bind(options, events).await.map_err(|error| match error {
+        NetError::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+            StartError::AddressInUse(listen)
+        }
+        other => StartError::net(other),
+    })
+}
+
+/// Brings log and tables together: the log begins at or before the tables, and ends at or behind them.
+fn open_raft(
+    folder: &DataFolder,
+    wal: &mut Wal,
+    recovered: Recovered,
+    machine: &Machine,
+) -> Result<Raft, StartError> {
+    let wrong = |error| StartError::wal(error, &folder.dir);
+    let head = machine.head();
+    let applied = head.position;
+    if recovered.base.index > applied.index {
+        let (base, applied) = (recovered.base.index, applied.index);
+        let dir = folder.dir.display();
+        return Err(StartError::Corrupt(format!(
+            "the tables in {dir} stand at {applied}, but the log begins after {base}: the tables are older than the log"
+        )));
+    }
+    let mut terms = recovered.terms;
+    if wal.position(applied.index) != Some(applied) {
+        // A snapshot was installed and the crash came before the log was emptied.
+        tracing::info!(at = %applied, "the log begins anew after the installed snapshot");
+        wal.reset(applied).map_err(wrong)?;
+        terms.clear();
+    }
+    let entries = read_tail(wal, applied.index).map_err(wrong)?;
+    let config = Config {
+        election_timeout_ticks: ELECTION_TIMEOUT_TICKS,
+        heartbeat_ticks: HEARTBEAT_TICKS,
+        seed: folder.node.0 ^ u64::from(std::process::id()) << 32 ^ (folder.cluster.0 as u64),
+        ..Config::default()
+    };
+    Ok(Raft::new(outboard_raft::Start {
+        id: folder.node,
+        config,
+        hard_state: wal.hard_state(),
+        base: wal.base(),
+        membership: head.membership.clone(),
+        applied: applied.index,
+        terms,
+        last: wal.last(),
+        entries: entries.into(),
+    }))
+}
+
+/// The end of the log behind `applied`, as much as may stay in memory; from the first change of membership on, all of it.
+fn read_tail(wal: &mut Wal, applied: Index) -> Result<VecDeque<Entry>, outboard_wal::WalError> {
+    let (mut tail, mut bytes, mut pinned) = (VecDeque::new(), 0, false);
+    let Position { index: last, .. } = wal.last();
+    let mut next = applied.next();
+    while next <= last {
+        for entry in wal.read(next, last, START_TAIL_BYTES)? {
+            next = entry.index.next();
+            bytes += entry.bytes();
+            pinned |= matches!(entry.payload, Payload::Membership(_));
+            tail.push_back(entry);
+        }
+        while bytes > START_TAIL_BYTES
+            && !pinned
+            && let Some(oldest) = tail.pop_front()
+        {
+            bytes -= oldest.bytes();
+        }
+    }
+    Ok(tail)
+}
+
+/// Measures switches of engines.
+fn stopwatch() -> u64 {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(START.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+fn thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    builder.spawn(work).expect("the system gives a node its few threads")
+}

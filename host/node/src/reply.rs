@@ -1,0 +1,58 @@
+//! The way back to whoever asked. A reply travels with what it waits for, into the log's entry or the read's barrier, and is
+//! used exactly once.
+
+use bytes::Bytes;
+use outboard_net::{Lane, PeerSender, Responder};
+use outboard_raft::NodeId;
+use outboard_wire::client::{Answer, Hint, Response};
+use outboard_wire::peer::PeerMessage;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// The way back for one answer.
+pub(crate) enum Reply {
+    /// A client on this node.
+    Client(Responder),
+    /// A node that passed a client's request on, and the address of this one as a hint for the client.
+    Peer { to: NodeId, ticket: u64, sender: PeerSender, hint: Arc<Hint> },
+    /// A task of this node.
+    Local(oneshot::Sender<Response>),
+    /// Nobody: the core's own doing.
+    Nobody,
+}
+
+impl Reply {
+    /// Answers.
+    pub(crate) fn send(self, response: Response) {
+        self.send_with_hint(response, None);
+    }
+
+    /// Answers, and tells a client where the leader is.
+    pub(crate) fn send_with_hint(self, response: Response, leader: Option<Hint>) {
+        match self {
+            Reply::Client(responder) => responder.send(Answer { leader, response }.encode().into()),
+            Reply::Peer { to, ticket, sender, hint } => {
+                let answer = Answer { leader: Some(leader.unwrap_or_else(|| (*hint).clone())), response };
+                let message = PeerMessage::ForwardReply { ticket, answer: answer.encode().into() };
+                sender.send(to, Lane::Append, message.encode().into());
+            }
+            Reply::Local(waiting) => drop(waiting.send(response)),
+            Reply::Nobody => {}
+        }
+    }
+
+    /// Passes on what another node has answered.
+    pub(crate) fn send_encoded(self, answer: Bytes) {
+        match self {
+            Reply::Client(responder) => responder.send(answer),
+            Reply::Peer { .. } | Reply::Local(_) => {
+                let response = match Answer::decode(&answer) {
+                    Ok(answer) => answer.response,
+                    Err(error) => Response::Unknown(format!("the leader's answer is unreadable: {error}")),
+                };
+                self.send(response);
+            }
+            Reply::Nobody => {}
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The loop: it takes everything that waits (frames, requests, words of the workers, the clock), lets the core think once, and
+//! carries out what the core wants. The only async part of the node beside the transfers.
+
+use crate::control::Control;
+use crate::core::{Action, Core, Event};
+use crate::error::Halt;
+use crate::machine::Ordered;
+use crate::reply::Reply;
+use crate::settings::TICK;
+use crate::transfer::{self, Desk, component, snapshot};
+use crate::workers::append::{self, AppendJob};
+use crate::workers::apply::ApplyJob;
+use crate::workers::{Clock, Word};
+use bytes::Bytes;
+use outboard_net::{Counters, NetEvent, PeerSender};
+use outboard_raft::{NodeId, SnapshotMeta};
+use outboard_wire::client::{Request, Response};
+use outboard_wire::peer::PeerMessage;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior};
+
+/// Batches of the net and words of the workers that are taken at once.
+const TAKE_MAX: usize = 1_024;
+
+/// The queues of the workers. Dropping them ends the workers.
+pub(crate) struct Jobs {
+    pub(crate) log: Sender<AppendJob>,
+    pub(crate) tables: Sender<ApplyJob>,
+    pub(crate) queries: Sender<Vec<crate::core::Query>>,
+}
+
+/// How the loop ended.
+pub(crate) enum Ending {
+    /// As the operator wished: leadership is handed over.
+    Stopped,
+    /// As kill -9.
+    Killed,
+    Halted(Halt),
+}
+
+/// Everything that the loop holds.
+pub(crate) struct Loop {
+    pub(crate) core: Core,
+    pub(crate) id: NodeId,
+    pub(crate) clock: Clock,
+    pub(crate) desk: Desk,
+    pub(crate) sender: PeerSender,
+    pub(crate) jobs: Jobs,
+    pub(crate) net_events: mpsc::Receiver<NetEvent>,
+    pub(crate) words: mpsc::UnboundedReceiver<Word>,
+    pub(crate) control: watch::Sender<Arc<Control>>,
+}
+
+impl Loop {
+    /// Runs until the node stops, is killed, or halts.
+    pub(crate) async fn run(mut self) -> Ending {
+        let mut ticker = tokio::time::interval(TICK);
+        // After a pause of the whole process, time goes on from here: a burst of ticks would only start an election.
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut from_net, mut from_workers) = (Vec::new(), Vec::new());
+        let mut actions = Vec::new();
+        loop {
+            self.take(&mut ticker, &mut from_net, &mut from_workers, &mut actions).await;
+            for event in from_net.drain(..) {
+                self.on_net(event, &mut actions);
+            }
+            for word in from_workers.drain(..) {
+                match word {
+                    Word::Event(event) => self.on_word(event, &mut actions),
+                    Word::Halt(halt) => return Ending::Halted(halt),
+                    Word::Kill => return Ending::Killed,
+                }
+            }
+            self.core.flush(self.clock.now(), &mut actions);
+            for action in actions.drain(..) {
+                if let Some(ending) = self.carry_out(action) {
+                    return ending;
+                }
+            }
+        }
+    }
+
+    /// Waits until there is something, then takes all that is there.
+    async fn take(
+        &mut self,
+        ticker: &mut Interval,
+        from_net: &mut Vec<NetEvent>,
+        from_workers: &mut Vec<Word>,
+        actions: &mut Vec<Action>,
+    ) {
+        tokio::select! {
+            biased;
+            _ = ticker.tick() => {
+                let refused = refused(&self.desk.net.counters());
+                self.core.on_event(Event::Tick { refused }, self.clock.now(), actions);
+            }
+            _ = self.words.recv_many(from_workers, TAKE_MAX) => {}
+            _ = self.net_events.recv_many(from_net, TAKE_MAX) => {}
+        }
+        while from_workers.len() < TAKE_MAX
+            && let Ok(word) = self.words.try_recv()
+        {
+            from_workers.push(word);
+        }
+        while from_net.len() < TAKE_MAX
+            && let Ok(event) = self.net_events.try_recv()
+        {
+            from_net.push(event);
+        }
+    }
+
+    fn on_net(&mut self, event: NetEvent, actions: &mut Vec<Action>) {
+        let now = self.clock.now();
+        match event {
+            NetEvent::Peer { from, frames } => {
+                for frame in frames {
+                    match PeerMessage::decode(&frame, from, self.id) {
+                        Ok(message) => self.core.on_event(Event::Peer { from, message }, now, actions),
+                        Err(error) => tracing::warn!(%from, %error, "a peer's message is dropped"),
+                    }
+                }
+            }
+            NetEvent::Client { requests, .. } => {
+                for (encoded, responder) in requests {
+                    self.on_request(encoded, Reply::Client(responder), actions);
+                }
+            }
+            NetEvent::PeerUp(peer) => self.core.on_event(Event::PeerUp(peer), now, actions),
+            NetEvent::PeerDown(peer) => self.core.on_event(Event::PeerDown(peer), now, actions),
+            NetEvent::Bulk(stream) => drop(tokio::spawn(transfer::serve(self.desk.clone(), stream))),
+        }
+    }
+
+    fn on_request(&mut self, encoded: Bytes, reply: Reply, actions: &mut Vec<Action>) {
+        match Request::decode(&encoded) {
+            Ok(request) => {
+                self.core.on_event(Event::Request { request, encoded, reply }, self.clock.now(), actions);
+            }
+            Err(error) => reply.send(Response::Invalid(error.to_string())),
+        }
+    }
+
+    fn on_word(&mut self, event: Event, actions: &mut Vec<Action>) {
+        if let Event::Applied(note) | Event::SnapshotInstalled { note, .. } = &event
+            && let Some((control, _)) = &note.control
+        {
+            self.control.send_replace(control.clone());
+        }
+        let staged = match &event {
+            Event::SnapshotStaged { meta, .. } => Some(self.staged_path(meta)),
+            _ => None,
+        };
+        self.core.on_event(event, self.clock.now(), actions);
+        if let Some(path) = staged {
+            self.settle_staged(path, actions);
+        }
+    }
+
+    /// The core asks for a staged snapshot in its next flush or never.
+    fn settle_staged(&mut self, path: PathBuf, actions: &mut Vec<Action>) {
+        let before = actions.len();
+        self.core.flush(self.clock.now(), actions);
+        if !actions[before..].iter().any(|action| matches!(action, Action::Install(_))) {
+            tokio::spawn(snapshot::discard(path));
+        }
+    }
+
+    fn staged_path(&self, meta: &SnapshotMeta) -> PathBuf {
+        snapshot::staged_path(&self.desk.incoming, meta.position)
+    }
+
+    /// A worker whose queue has ended has sent a halt, which is on its way here.
+    fn carry_out(&mut self, action: Action) -> Option<Ending> {
+        match action {
+            Action::Send(envelope) => append::send(&self.sender, envelope),
+            Action::SendPeer { to, message } => {
+                self.sender.send(to, outboard_net::Lane::Append, message.encode().into());
+            }
+            Action::Persist(persist) => self.to_log(AppendJob::Persist(persist)),
+            Action::ReadLog(request) => self.to_log(AppendJob::Read(request)),
+            Action::Compact(upto) => self.to_log(AppendJob::Compact(upto)),
+            Action::Apply(entries) => self.to_tables(entries),
+            Action::ResumeApply => self.jobs.tables.send(ApplyJob::Resume).unwrap_or_default(),
+            Action::Install(meta) => {
+                let staged = self.staged_path(&meta);
+                self.jobs.tables.send(ApplyJob::Install { meta, staged }).unwrap_or_default();
+            }
+            Action::Query(queries) => self.jobs.queries.send(queries).unwrap_or_default(),
+            Action::SendSnapshot(request) => drop(tokio::spawn(snapshot::send(self.desk.clone(), request))),
+            Action::PrepareEngine(engine) => drop(tokio::spawn(component::prepare(self.desk.clone(), engine))),
+            Action::Stopped => return Some(Ending::Stopped),
+        }
+        None
+    }
+
+    fn to_log(&self, job: AppendJob) {
+        self.jobs.log.send(job).unwrap_or_default();
+    }
+
+    fn to_tables(&self, entries: Vec<Ordered>) {
+        self.jobs.tables.send(ApplyJob::Entries(entries)).unwrap_or_default();
+    }
+}
+
+/// Everything from outside that was turned away.
+fn refused(counters: &Counters) -> u64 {
+    counters.refused_protocol
+        + counters.refused_foreign
+        + counters.refused_certificate
+        + counters.refused_role
+        + counters.refused_busy
+        + counters.handshakes_failed
+        + counters.malformed
+}

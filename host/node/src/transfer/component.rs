@@ -1,0 +1,156 @@
+//! Components on their way: pushed by a client, fetched by nodes that lack one.
+
+use super::{Desk, answer, blocking};
+use crate::core::{Event, Verdict};
+use crate::inspect::record;
+use crate::library::{InsertError, Library};
+use crate::reply::Reply;
+use outboard_net::{BulkStream, NetError};
+use outboard_raft::NodeId;
+use outboard_wire::bulk::{BulkHeader, BulkReply, Pushed, Readiness};
+use outboard_wire::client::{Request, RequestBody, Response};
+use outboard_wire::command::{Command, Digest, EngineRecord, Stamped};
+use outboard_wire::limits::COMPONENT_BYTES_MAX;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// A fetch that brings nothing for so long is given up, and another node is asked.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Somebody pushes a component: check it, keep it, stage it, and wait for every voter's word.
+pub(super) async fn on_push(
+    desk: &Desk,
+    stream: &mut BulkStream,
+    bytes: u64,
+    timeout_ms: u32,
+) -> Result<(), NetError> {
+    if bytes > COMPONENT_BYTES_MAX as u64 {
+        let text = format!("the component has {bytes} bytes, more than {COMPONENT_BYTES_MAX}");
+        return answer(stream, BulkReply::Refused(text)).await;
+    }
+    let Some(component) = read_exactly(stream, bytes).await? else {
+        let text = format!("the component is not {bytes} bytes long as announced");
+        return answer(stream, BulkReply::Refused(text)).await;
+    };
+    let deadline = tokio::time::Instant::now() + Duration::from_millis(u64::from(timeout_ms));
+    let reply = match push(desk, component, timeout_ms, deadline).await {
+        Ok(pushed) => BulkReply::Pushed(pushed),
+        Err(reason) => BulkReply::Refused(reason),
+    };
+    answer(stream, reply).await
+}
+
+async fn push(
+    desk: &Desk,
+    component: Vec<u8>,
+    timeout_ms: u32,
+    deadline: tokio::time::Instant,
+) -> Result<Pushed, String> {
+    let library = desk.library.clone();
+    let inserted = blocking(move || library.insert(&component)).await;
+    let engine = record(&*inserted.map_err(|error| error.to_string())?);
+    stage(desk, &engine, timeout_ms).await?;
+    let mut control = desk.control.clone();
+    let digest = engine.digest;
+    let settled = control.wait_for(|control| {
+        let nodes = control.readiness(&digest);
+        !nodes.is_empty() && nodes.iter().all(|(_, word)| *word != Readiness::Waiting)
+    });
+    // Whether in time or not: what is known by then is told.
+    let nodes = match tokio::time::timeout_at(deadline, settled).await {
+        Ok(Ok(control)) => control.readiness(&digest),
+        Ok(Err(_)) => return Err("the node is stopping".into()),
+        Err(_) => desk.control.borrow().readiness(&digest),
+    };
+    Ok(Pushed { engine, nodes })
+}
+
+async fn stage(desk: &Desk, engine: &EngineRecord, timeout_ms: u32) -> Result<(), String> {
+    let command = Stamped { time_ms: 0, command: Command::EngineStage(engine.clone()) }.encode().into();
+    let request = Request { timeout_ms, body: RequestBody::Control { command } };
+    let (waiting, answered) = oneshot::channel();
+    let encoded = request.encode().into();
+    desk.words.event(Event::Request { request, encoded, reply: Reply::Local(waiting) });
+    match answered.await {
+        Ok(Response::Done) => Ok(()),
+        Ok(Response::Invalid(reason) | Response::NotDone(reason) | Response::Unknown(reason)) => Err(reason),
+        Ok(other) => Err(format!("the engine could not be staged: {other:?}")),
+        Err(_) => Err("the node is stopping".into()),
+    }
+}
+
+/// Another node lacks a component.
+pub(super) async fn on_fetch(desk: &Desk, stream: &mut BulkStream, digest: Digest) -> Result<(), NetError> {
+    let library = desk.library.clone();
+    match blocking(move || library.bytes(&digest)).await {
+        Some(component) => {
+            let bytes = component.len() as u64;
+            stream.write_frame(BulkReply::Component { bytes }.encode().into()).await?;
+            stream.write_all(component.into()).await?;
+            stream.finish().await
+        }
+        None => answer(stream, BulkReply::Refused("it is not here".into())).await,
+    }
+}
+
+/// Gets an engine ready on this node: from its disk, else from any peer; then tells the core.
+pub(crate) async fn prepare(desk: Desk, engine: EngineRecord) {
+    let digest = engine.digest;
+    let library = desk.library.clone();
+    let here = blocking(move || library.load(&digest).is_some()).await;
+    let verdict = if here { Verdict::Ready } else { fetch_and_try(&desk, &engine).await };
+    desk.words.event(Event::EnginePrepared { digest, verdict });
+}
+
+async fn fetch_and_try(desk: &Desk, engine: &EngineRecord) -> Verdict {
+    let mut why = "there is no other node".to_owned();
+    for peer in desk.peers.iter().copied() {
+        let fetched = tokio::time::timeout(FETCH_TIMEOUT, fetch(desk, peer, engine)).await;
+        match fetched {
+            Ok(Ok(component)) => return try_here(desk.library.clone(), component).await,
+            Ok(Err(error)) => why = format!("{peer}: {error}"),
+            Err(_) => why = format!("{peer} sends nothing"),
+        }
+    }
+    Verdict::NotHad(why)
+}
+
+async fn try_here(library: Library, component: Vec<u8>) -> Verdict {
+    match blocking(move || library.insert(&component)).await {
+        Ok(_) => Verdict::Ready,
+        Err(InsertError::Refused(refusal)) => Verdict::Refused(refusal.to_string()),
+        Err(error @ InsertError::Io { .. }) => Verdict::NotHad(error.to_string()),
+    }
+}
+
+async fn fetch(desk: &Desk, peer: NodeId, engine: &EngineRecord) -> Result<Vec<u8>, String> {
+    let told = |error: NetError| error.to_string();
+    let header = BulkHeader::Fetch { digest: engine.digest }.encode().into();
+    let mut stream = desk.net.open_bulk(peer, header).await.map_err(told)?;
+    stream.finish().await.map_err(told)?;
+    let frame = stream.read_frame().await.map_err(told)?.ok_or("no answer")?;
+    let bytes = match BulkReply::decode(&frame).map_err(|error| error.to_string())? {
+        BulkReply::Component { bytes } if bytes <= COMPONENT_BYTES_MAX as u64 => bytes,
+        BulkReply::Component { bytes } => return Err(format!("{bytes} bytes are too many")),
+        BulkReply::Refused(reason) => return Err(reason),
+        BulkReply::Pushed(_) | BulkReply::Done => return Err("an answer to something else".into()),
+    };
+    let component = read_exactly(&mut stream, bytes).await.map_err(told)?.ok_or("it ended early")?;
+    if *blake3::hash(&component).as_bytes() != engine.digest.0 {
+        return Err("its bytes have another digest".into());
+    }
+    Ok(component)
+}
+
+/// So many bytes up to the stream's end; none if there are more or fewer.
+async fn read_exactly(stream: &mut BulkStream, bytes: u64) -> Result<Option<Vec<u8>>, NetError> {
+    let length = usize::try_from(bytes).expect("bounded by the largest component");
+    let mut all = Vec::with_capacity(length);
+    while let Some(chunk) = stream.read_chunk().await? {
+        if all.len() + chunk.len() > length {
+            return Ok(None);
+        }
+        all.extend_from_slice(&chunk);
+    }
+    Ok((all.len() == length).then_some(all))
+}

@@ -1,0 +1,66 @@
+//! What takes longer than a frame: components that are pushed and fetched, snapshots that are streamed. Each transfer is a task
+//! on the node's runtime with a bulk stream of its own; what blocks (disk, compiler) runs on a thread beside it.
+
+pub(crate) mod component;
+pub(crate) mod snapshot;
+
+use crate::control::Control;
+use crate::library::Library;
+use crate::workers::{Slot, Words};
+use outboard_net::{BulkStream, Net, NetError, Principal};
+use outboard_raft::NodeId;
+use outboard_wire::bulk::{BulkHeader, BulkReply};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What transfers need of the node.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) net: Arc<Net>,
+    pub(crate) library: Library,
+    pub(crate) words: Words,
+    pub(crate) slot: Slot,
+    pub(crate) control: watch::Receiver<Arc<Control>>,
+    pub(crate) peers: Arc<[NodeId]>,
+    /// Where incoming snapshots are staged.
+    pub(crate) incoming: PathBuf,
+}
+
+/// Serves a bulk stream that somebody opened.
+pub(crate) async fn serve(desk: Desk, mut stream: BulkStream) {
+    let from = stream.from().clone();
+    let header = BulkHeader::decode(stream.header());
+    let served = match (header, &from) {
+        (Ok(BulkHeader::Push { bytes, timeout_ms }), _) => {
+            component::on_push(&desk, &mut stream, bytes, timeout_ms).await
+        }
+        (Ok(BulkHeader::Fetch { digest }), Principal::Node(_)) => {
+            component::on_fetch(&desk, &mut stream, digest).await
+        }
+        (Ok(BulkHeader::Snapshot { term, meta }), Principal::Node(node)) => {
+            snapshot::on_snapshot(&desk, &mut stream, *node, term, meta.into()).await
+        }
+        (Ok(BulkHeader::Fetch { .. } | BulkHeader::Snapshot { .. }), Principal::Client { .. }) => {
+            answer(&mut stream, BulkReply::Refused("only a node may do this".into())).await
+        }
+        (Err(error), _) => answer(&mut stream, BulkReply::Refused(error.to_string())).await,
+    };
+    if let Err(error) = served {
+        tracing::debug!(%from, %error, "a transfer broke off");
+    }
+}
+
+/// The answer, and the end of the stream.
+pub(crate) async fn answer(stream: &mut BulkStream, reply: BulkReply) -> Result<(), NetError> {
+    stream.write_frame(reply.encode().into()).await?;
+    stream.finish().await
+}
+
+/// Runs what blocks on a thread of its own.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,112 @@
+//! The apply worker, sole owner of the [`Machine`]: it takes all committed entries that wait, applies them in batches, publishes
+//! the new state, and answers whoever waited for them.
+//!
+//! Invariants: a reply leaves only after its batch is in the tables; while a component is missing nothing is applied and
+//! everything is kept.
+
+use super::append::AppendJob;
+use super::{Slot, Word, Words};
+use crate::core::{AppliedNote, Event};
+use crate::error::Halt;
+use crate::machine::{Applied, Machine, Ordered};
+use crate::settings::APPLY_BATCH_BYTES;
+use crate::transfer::snapshot;
+use outboard_raft::SnapshotMeta;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender};
+
+/// What the tables are asked to take.
+pub(crate) enum ApplyJob {
+    Entries(Vec<Ordered>),
+    /// The component that was missing is here.
+    Resume,
+    /// Replace everything by the staged snapshot in this file.
+    Install { meta: SnapshotMeta, staged: PathBuf },
+}
+
+/// The apply worker.
+pub(crate) struct ApplyWorker {
+    machine: Machine,
+    slot: Slot,
+    words: Words,
+    log: Sender<AppendJob>,
+    queue: VecDeque<Ordered>,
+    stalled: bool,
+}
+
+impl ApplyWorker {
+    pub(crate) fn new(machine: Machine, slot: Slot, words: Words, log: Sender<AppendJob>) -> ApplyWorker {
+        ApplyWorker { machine, slot, words, log, queue: VecDeque::new(), stalled: false }
+    }
+
+    /// Works until the queue ends; a fault below an engine or of the disk halts the node.
+    pub(crate) fn run(mut self, jobs: &Receiver<ApplyJob>) {
+        while let Ok(first) = jobs.recv() {
+            if let Err(halt) = self.on_jobs(first, jobs) {
+                return self.words.send(Word::Halt(halt));
+            }
+        }
+    }
+
+    fn on_jobs(&mut self, first: ApplyJob, jobs: &Receiver<ApplyJob>) -> Result<(), Halt> {
+        self.on_job(first)?;
+        loop {
+            for job in jobs.try_iter() {
+                self.on_job(job)?;
+            }
+            if self.queue.is_empty() || self.stalled {
+                return Ok(());
+            }
+            let applied = self.machine.apply(&mut self.queue, APPLY_BATCH_BYTES)?;
+            self.publish(applied);
+        }
+    }
+
+    fn on_job(&mut self, job: ApplyJob) -> Result<(), Halt> {
+        match job {
+            ApplyJob::Entries(entries) => self.queue.extend(entries),
+            ApplyJob::Resume => self.stalled = false,
+            ApplyJob::Install { meta, staged } => self.install(meta, staged)?,
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, mut applied: Applied) {
+        self.stalled = applied.stalled_for.is_some();
+        let replies = std::mem::take(&mut applied.replies);
+        let note = self.note(applied);
+        for (reply, response) in replies {
+            reply.send(response);
+        }
+        self.words.event(Event::Applied(note));
+    }
+
+    fn note(&self, applied: Applied) -> AppliedNote {
+        let published = self.machine.publish();
+        let component = published.component.clone();
+        self.slot.put(published);
+        AppliedNote {
+            index: applied.index,
+            marks: applied.marks,
+            control: applied.control.map(|control| (control, component)),
+            time_ms: applied.time_ms,
+            stalled_for: applied.stalled_for,
+        }
+    }
+
+    /// What waited to be applied is in the snapshot; those who wait for it get no better answer than that.
+    fn install(&mut self, meta: SnapshotMeta, staged: PathBuf) -> Result<(), Halt> {
+        self.queue.clear();
+        self.stalled = false;
+        let records = snapshot::read_staged(&staged);
+        let applied = self.machine.install(&meta, records)?;
+        std::fs::remove_file(&staged).unwrap_or_default();
+        let note = self.note(applied);
+        let base = meta.position;
+        let then = Box::new(Event::SnapshotInstalled { meta, note });
+        // An error means that the node is ending.
+        self.log.send(AppendJob::Reset { base, then }).unwrap_or_default();
+        Ok(())
+    }
+}

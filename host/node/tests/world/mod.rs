@@ -1,0 +1,252 @@
+//! A cluster for tests: nodes in this process, on free ports and in a temp folder that goes with it.
+
+use bytes::Bytes;
+use outboard_net::{ClientConnection, Credentials};
+use outboard_node::formation::{Planned, form};
+use outboard_node::{Durability, Node, NodeSettings};
+use outboard_wire::bulk::{BulkHeader, BulkReply, Readiness};
+use outboard_wire::client::{Answer, Consistency, Request, RequestBody, Response};
+use outboard_wire::status::{Agreement, ClusterStatus, NodeStatus};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Generous: only a broken cluster ever waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct World {
+    nodes: BTreeMap<u64, Node>,
+    dirs: BTreeMap<u64, PathBuf>,
+    addresses: BTreeMap<u64, std::net::SocketAddr>,
+    connections: BTreeMap<u64, ClientConnection>,
+    admin: Credentials,
+    engine: Arc<[u8]>,
+    cluster: u128,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    /// So many nodes, named n1 and so on, with that engine to begin with.
+    pub(crate) async fn start(nodes: u64, engine: &[u8]) -> World {
+        let folder = tempfile::tempdir().expect("a folder");
+        let addresses: BTreeMap<_, _> = (1..=nodes).zip(free_addresses(nodes)).collect();
+        let plan = |(id, address): (&u64, &std::net::SocketAddr)| Planned {
+            name: format!("n{id}"),
+            address: address.to_string(),
+        };
+        let plan: Vec<Planned> = addresses.iter().map(plan).collect();
+        let formed = form(&folder.path().join("cluster"), &plan).expect("formed");
+        let mut world = World {
+            nodes: BTreeMap::new(),
+            dirs: (1..=nodes).zip(formed.node_dirs).collect(),
+            addresses,
+            connections: BTreeMap::new(),
+            admin: formed.admin,
+            engine: engine.into(),
+            cluster: formed.cluster.0,
+            _folder: folder,
+        };
+        for number in 1..=nodes {
+            world.restart(number).await;
+        }
+        world
+    }
+
+    pub(crate) fn running(&self) -> Vec<u64> {
+        self.nodes.keys().copied().collect()
+    }
+
+    pub(crate) fn kill(&mut self, number: u64) {
+        self.connections.remove(&number);
+        self.nodes.remove(&number).expect("it runs").kill();
+    }
+
+    pub(crate) fn stop(&mut self, number: u64) {
+        self.connections.remove(&number);
+        self.nodes.remove(&number).expect("it runs").stop().expect("it stops in order");
+    }
+
+    pub(crate) async fn restart(&mut self, number: u64) {
+        let engine = self.engine.clone();
+        self.restart_with(number, &engine).await;
+    }
+
+    pub(crate) async fn restart_with(&mut self, number: u64, engine: &[u8]) {
+        let data_dir = self.dirs[&number].clone();
+        let settings = NodeSettings { data_dir, engine: engine.into(), durability: Durability::Sync, listen: None };
+        let node = Node::start(settings).unwrap_or_else(|error| panic!("n{number} does not start: {error}"));
+        self.nodes.insert(number, node);
+    }
+
+    /// Throws away the components of a node that does not run.
+    pub(crate) fn forget_engines(&self, number: u64) {
+        for folder in ["engines", "compiled"] {
+            std::fs::remove_dir_all(self.dirs[&number].join(folder)).expect("it was there");
+        }
+    }
+
+    /// Throws away log and tables of a node that does not run.
+    pub(crate) fn lose_data(&self, number: u64) {
+        for folder in ["log", "tables"] {
+            std::fs::remove_dir_all(self.dirs[&number].join(folder)).expect("it was there");
+        }
+    }
+
+    /// Empties the log of a node that does not run, as if it had been compacted up to the tables.
+    pub(crate) fn compact_log(&self, number: u64) {
+        use outboard_store::Store;
+        let tables = outboard_store::DiskStore::open(self.dirs[&number].join("tables"), Default::default());
+        let applied = tables.expect("it was there").applied();
+        let disk = Box::new(outboard_wal::FileDisk::new(self.dirs[&number].join("log")));
+        let unrecovered = outboard_wal::Unrecovered::open(disk, self.cluster, Default::default()).expect("free");
+        let (mut wal, _) = unrecovered.recover().expect("sound");
+        let base = wal.position(outboard_raft::Index(applied)).expect("the tables stand within the log");
+        wal.reset(base).expect("emptied");
+    }
+
+    /// Asks one node until there is an outcome.
+    pub(crate) async fn ask(&mut self, number: u64, arguments: &[&str]) -> Response {
+        self.command(number, arguments, Consistency::Linearizable).await
+    }
+
+    /// Asks one node for what it has applied, until it has applied anything that answers without nil.
+    pub(crate) async fn ask_stale(&mut self, number: u64, arguments: &[&str]) -> Response {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let response = self.command(number, arguments, Consistency::Stale).await;
+            let behind = matches!(&response, Response::Reply(reply) if &reply[..] == b"_\r\n" || &reply[..] == b":0\r\n");
+            if !(behind || matches!(response, Response::Rejected(_))) || Instant::now() > deadline {
+                return response;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn command(&mut self, number: u64, arguments: &[&str], consistency: Consistency) -> Response {
+        let arguments = arguments.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+        self.request(number, RequestBody::Command { arguments, consistency }).await
+    }
+
+    pub(crate) async fn upgrade(&mut self, number: u64, digest: &str) -> Response {
+        self.request(number, RequestBody::EngineUpgrade { digest: digest.to_owned() }).await
+    }
+
+    pub(crate) async fn upgrade_when_ready(&mut self, number: u64, digest: &str) -> Response {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let response = self.upgrade(number, digest).await;
+            let waiting = matches!(&response, Response::UpgradeRefused(why) if why.contains("ready yet"));
+            if !waiting || Instant::now() > deadline {
+                return response;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(crate) async fn transfer(&mut self, number: u64, to: u64) -> Response {
+        self.request(number, RequestBody::LeaderTransfer { to: Some(to) }).await
+    }
+
+    /// Pushes a component and waits until every node is ready; its digest, or the refusal.
+    pub(crate) async fn push(&mut self, number: u64, component: &[u8]) -> Result<String, String> {
+        match self.push_within(number, component, 30_000).await {
+            BulkReply::Pushed(pushed) => {
+                let ready = pushed.nodes.iter().all(|(_, word)| *word == Readiness::Ready);
+                assert!(ready, "every node is ready: {:?}", pushed.nodes);
+                Ok(pushed.engine.digest.to_string())
+            }
+            BulkReply::Refused(reason) => Err(reason),
+            other => panic!("no answer to a push: {other:?}"),
+        }
+    }
+
+    /// Pushes a component while some node is away; its digest.
+    pub(crate) async fn push_to_some(&mut self, number: u64, component: &[u8]) -> String {
+        match self.push_within(number, component, 5_000).await {
+            BulkReply::Pushed(pushed) => pushed.engine.digest.to_string(),
+            other => panic!("not staged: {other:?}"),
+        }
+    }
+
+    async fn push_within(&mut self, number: u64, component: &[u8], timeout_ms: u32) -> BulkReply {
+        let connection = self.connect(number).await;
+        let header = BulkHeader::Push { bytes: component.len() as u64, timeout_ms };
+        let mut stream = connection.open_bulk(header.encode().into()).await.expect("a stream");
+        stream.write_all(Bytes::copy_from_slice(component)).await.expect("written");
+        stream.finish().await.expect("finished");
+        let frame = stream.read_frame().await.expect("an answer").expect("not empty");
+        BulkReply::decode(&frame).expect("readable")
+    }
+
+    pub(crate) async fn status(&mut self, number: u64) -> NodeStatus {
+        match self.request(number, RequestBody::NodeStatus).await {
+            Response::NodeStatus(status) => *status,
+            other => panic!("no status: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn leader(&mut self) -> u64 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let asked = self.running()[0];
+            if let Some(leader) = self.status(asked).await.leader {
+                return leader;
+            }
+            assert!(Instant::now() < deadline, "no leader");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until every running node has applied the same, and compares their hash chains.
+    pub(crate) async fn assert_equal_states(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let asked = self.running()[0];
+            let Response::Status(status) = self.request(asked, RequestBody::Status).await else {
+                panic!("no status");
+            };
+            match status.agreement() {
+                Agreement::Differs(index) => panic!("states differ at {index}: {status:#?}"),
+                Agreement::Equal(_) if settled(&status) => return,
+                Agreement::Equal(_) | Agreement::NoCommonMark => {}
+            }
+            assert!(Instant::now() < deadline, "not all nodes caught up: {status:#?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn request(&mut self, number: u64, body: RequestBody) -> Response {
+        let deadline = Instant::now() + PATIENCE;
+        let encoded = Bytes::from(Request { timeout_ms: 20_000, body }.encode());
+        loop {
+            let connection = self.connect(number).await;
+            let answer = connection.request(encoded.clone()).await.expect("the node answers");
+            let answer = Answer::decode(&answer).expect("readable");
+            if !answer.response.is_safe_to_retry() || Instant::now() > deadline {
+                return answer.response;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn connect(&mut self, number: u64) -> ClientConnection {
+        if let Some(connection) = self.connections.get(&number) {
+            return connection.clone();
+        }
+        let connection = ClientConnection::connect(self.addresses[&number], &self.admin).await.expect("connected");
+        self.connections.insert(number, connection.clone());
+        connection
+    }
+}
+
+fn settled(status: &ClusterStatus) -> bool {
+    let all: Vec<&NodeStatus> = status.members.iter().filter_map(|member| member.status.as_ref()).collect();
+    all.len() == status.members.len() && all.iter().all(|node| node.applied == all[0].applied)
+}
+
+/// Free until somebody else takes them, which on a test machine nobody does between here and the start.
+fn free_addresses(count: u64) -> Vec<std::net::SocketAddr> {
+    let sockets: Vec<_> = (0..count).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").expect("a port")).collect();
+    sockets.iter().map(|socket| socket.local_addr().expect("bound")).collect()
+}

@@ -1,0 +1,313 @@
+//! The node as a value: inputs go in, [`Ready`] comes out, and one door leads from role to role.
+
+use crate::candidate::Round;
+use crate::follower::Follower;
+use crate::membership::{Membership, MembershipChange};
+use crate::message::{Envelope, Message};
+use crate::progress::State;
+use crate::ready::{LogAnswer, LogPurpose, PersistId, ReadId, Ready, SnapshotMeta};
+use crate::replicate;
+use crate::role::{Change, Role};
+use crate::shared::{Shared, Start};
+use crate::status::{PeerProgress, PeerState, Refusal, RoleKind};
+use crate::types::{HardState, Index, NodeId, Position, Term};
+use std::sync::Arc;
+
+/// One node's part in consensus. See the crate's page for what its owner has to do, and in which order.
+#[derive(Clone, Eq, PartialEq, Hash, Debug)]
+pub struct Raft {
+    pub(crate) shared: Shared,
+    pub(crate) role: Role,
+}
+
+impl Raft {
+    /// A follower, as new or as recovered.
+    pub fn new(start: Start) -> Raft {
+        let mut shared = Shared::new(start);
+        let timer = shared.new_timer();
+        Raft { shared, role: Role::Follower(Follower { leader: None, timer }) }
+    }
+
+    /// Input: one tick of time went by.
+    pub fn tick(&mut self) {
+        let change = match &mut self.role {
+            Role::Follower(follower) => follower.tick(&self.shared),
+            Role::Candidate(candidate) => candidate.tick(&self.shared),
+            Role::Leader(leader) => leader.tick(&mut self.shared),
+        };
+        self.maybe_enter(change);
+    }
+
+    /// Input: a message from a peer. Whatever doesn't concern this node is ignored.
+    pub fn step(&mut self, envelope: Envelope) {
+        let Envelope { from, to, term, message } = envelope;
+        if to != self.shared.id || from == to {
+            return;
+        }
+        if term > self.shared.term && self.adopts_term_of(&message) {
+            self.adopt(term);
+        }
+        match message {
+            Message::PreVote { next_term, last } => self.on_pre_vote(from, term, next_term, last),
+            Message::Vote { last, transfer } => self.on_vote(from, term, last, transfer),
+            // A grant comes with the granter's term, which may be lower.
+            Message::PreVoteReply { .. } => self.step_role(from, message),
+            Message::Append { .. } | Message::Heartbeat { .. } | Message::Commit { .. } => {
+                self.on_leader_message(from, term, message);
+            }
+            Message::VoteReply { .. }
+            | Message::AppendAccept { .. }
+            | Message::AppendReject { .. }
+            | Message::HeartbeatReply { .. }
+            | Message::StaleTerm
+            | Message::TimeoutNow => {
+                if term == self.shared.term {
+                    self.step_role(from, message);
+                }
+            }
+        }
+    }
+
+    /// Input: this batch is durable.
+    pub fn on_persisted(&mut self, id: PersistId) {
+        self.shared.log.finish_persist(id);
+        let own_vote = self.shared.is_own_vote_durable();
+        let change = match &mut self.role {
+            Role::Leader(leader) => {
+                leader.maybe_commit(&mut self.shared);
+                None
+            }
+            Role::Candidate(candidate) if own_vote && candidate.round != Round::Pre => {
+                candidate.on_answer(&self.shared, self.shared.id, true)
+            }
+            Role::Candidate(_) | Role::Follower(_) => None,
+        };
+        self.maybe_enter(change);
+    }
+
+    /// Input: the store has applied everything up to here.
+    pub fn on_applied(&mut self, index: Index) {
+        self.shared.applying.on_applied(index);
+    }
+
+    /// Input: entries read back from the log on disk.
+    pub fn on_log_read(&mut self, answer: LogAnswer) {
+        self.shared.on_read_answered(answer.purpose);
+        match answer.purpose {
+            LogPurpose::Apply => {
+                let limit = self.shared.apply_limit();
+                self.shared.applying.on_read(&self.shared.log, limit, answer);
+            }
+            LogPurpose::Peer(to) => {
+                if let Role::Leader(leader) = &mut self.role
+                    && let Some(peer) = leader.peers.get_mut(&to)
+                {
+                    replicate::on_read(&mut self.shared, to, peer, answer.entries);
+                }
+            }
+        }
+    }
+
+    /// Input: the snapshot that was asked for has wholly arrived at the peer, or has failed.
+    pub fn on_snapshot_sent(&mut self, to: NodeId, at: Position, ok: bool) {
+        if let Role::Leader(leader) = &mut self.role
+            && let Some(peer) = leader.peers.get_mut(&to)
+        {
+            peer.on_snapshot_sent(at.index, ok && at.index <= self.shared.log.last().index);
+        }
+    }
+
+    /// Input: a whole snapshot, sent in `term`, is staged here. If the next ready doesn't ask to install it, it is not
+    /// needed.
+    pub fn on_snapshot_received(&mut self, from: NodeId, term: Term, meta: SnapshotMeta) {
+        if term < self.shared.term || meta.position.term > term || from == self.shared.id {
+            return;
+        }
+        if term > self.shared.term {
+            self.adopt(term);
+        }
+        if self.leader().is_none_or(|leader| leader == from) {
+            self.enter(Change::Follow { leader: Some(from) });
+            self.shared.maybe_install(from, meta);
+        }
+    }
+
+    /// Input: store and log were replaced as the ready asked; the log on disk is empty and begins after `meta`.
+    pub fn on_snapshot_installed(&mut self, meta: &SnapshotMeta) {
+        self.shared.on_installed(meta);
+        if let Some(leader) = self.leader() {
+            self.shared.send_after_persist(leader, Message::AppendAccept { matched: meta.position.index });
+        }
+    }
+
+    /// Input: the network lost the way to this peer, and probably what was on it.
+    pub fn on_unreachable(&mut self, peer: NodeId) {
+        if let Role::Leader(leader) = &mut self.role
+            && let Some(peer) = leader.peers.get_mut(&peer)
+        {
+            peer.on_unreachable();
+        }
+    }
+
+    /// Command: append this. The position is where it will stand if it commits; another entry may come to stand there.
+    pub fn propose(&mut self, command: Arc<[u8]>) -> Result<Position, Refusal> {
+        let (leader, shared) = self.as_leader()?;
+        leader.propose(shared, command)
+    }
+
+    /// Command: change the membership. Takes the joint form by itself where it must, and leaves it by itself.
+    pub fn propose_membership(&mut self, change: MembershipChange) -> Result<Position, Refusal> {
+        let (leader, shared) = self.as_leader()?;
+        leader.propose_membership(shared, &change)
+    }
+
+    /// Command: a barrier for a linearizable read. Its answer is in a later ready, as a barrier or as lost.
+    pub fn read(&mut self, id: ReadId) -> Result<(), Refusal> {
+        let (leader, _) = self.as_leader()?;
+        leader.read(id)
+    }
+
+    /// Command: hand leadership over, to the voter that is closest if none is named. The answer names it.
+    pub fn transfer(&mut self, to: Option<NodeId>) -> Result<NodeId, Refusal> {
+        let (leader, shared) = self.as_leader()?;
+        leader.transfer(shared, to)
+    }
+
+    /// Command: don't wait for the timer. Does nothing on a leader or without a vote of one's own; the others refuse
+    /// while they hear a leader.
+    pub fn campaign(&mut self) {
+        if self.role() != RoleKind::Leader && self.shared.is_promotable() {
+            self.enter(Change::PreCampaign);
+        }
+    }
+
+    /// Command: forget the log up to here, which is applied; its owner drops it from disk.
+    pub fn compact(&mut self, upto: Index) {
+        assert!(upto <= self.applied(), "only what is applied is compacted");
+        if upto > self.base().index {
+            self.shared.log.compact(upto);
+        }
+    }
+
+    /// Output: everything that is to be done since the last call.
+    pub fn ready(&mut self) -> Ready {
+        let change = match &mut self.role {
+            Role::Leader(leader) => leader.flush(&mut self.shared),
+            Role::Follower(_) | Role::Candidate(_) => None,
+        };
+        self.maybe_enter(change);
+        self.shared.ready()
+    }
+
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        self.shared.id
+    }
+
+    /// The newest term it knows.
+    pub fn term(&self) -> Term {
+        self.shared.term
+    }
+
+    /// Term and vote, not necessarily durable yet.
+    pub fn hard_state(&self) -> HardState {
+        HardState { term: self.shared.term, vote: self.shared.vote }
+    }
+
+    /// Its role.
+    pub fn role(&self) -> RoleKind {
+        match &self.role {
+            Role::Follower(_) => RoleKind::Follower,
+            Role::Candidate(candidate) => match candidate.round {
+                Round::Pre => RoleKind::PreCandidate,
+                Round::Real { .. } => RoleKind::Candidate,
+            },
+            Role::Leader(_) => RoleKind::Leader,
+        }
+    }
+
+    /// The leader of the current term, as far as known.
+    pub fn leader(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Follower(follower) => follower.leader,
+            Role::Candidate(_) => None,
+            Role::Leader(_) => Some(self.shared.id),
+        }
+    }
+
+    /// Known to be committed.
+    pub fn commit(&self) -> Index {
+        self.shared.commit
+    }
+
+    /// Reported as applied.
+    pub fn applied(&self) -> Index {
+        self.shared.applying.applied()
+    }
+
+    /// The log's end, not necessarily durable yet.
+    pub fn last(&self) -> Position {
+        self.shared.log.last()
+    }
+
+    /// The log's end on this node's disk.
+    pub fn durable(&self) -> Index {
+        self.shared.log.durable()
+    }
+
+    /// The last compacted position.
+    pub fn base(&self) -> Position {
+        self.shared.log.base()
+    }
+
+    /// The term of the entry at `index`, known from the base to the log's end.
+    pub fn term_at(&self, index: Index) -> Option<Term> {
+        self.shared.log.term_at(index)
+    }
+
+    /// The membership in force, committed or not.
+    pub fn membership(&self) -> &Membership {
+        self.shared.membership()
+    }
+
+    /// Leadership is being handed over.
+    pub fn is_transferring(&self) -> bool {
+        match &self.role {
+            Role::Leader(leader) => leader.transfer.is_some(),
+            Role::Follower(_) | Role::Candidate(_) => false,
+        }
+    }
+
+    /// A leader's accepted and uncommitted bytes; 0 for everyone else.
+    pub fn uncommitted_bytes(&self) -> usize {
+        match &self.role {
+            Role::Leader(leader) => leader.uncommitted.bytes(),
+            Role::Follower(_) | Role::Candidate(_) => 0,
+        }
+    }
+
+    /// The bytes of entries held in memory.
+    pub fn cached_bytes(&self) -> usize {
+        self.shared.log.window_bytes()
+    }
+
+    /// What a leader knows of its peers, in order; empty for everyone else.
+    pub fn progress(&self) -> Vec<PeerProgress> {
+        let Role::Leader(leader) = &self.role else { return Vec::new() };
+        let look = |(id, peer): (&NodeId, &crate::progress::Progress)| PeerProgress {
+            id: *id,
+            voter: self.membership().is_voter(*id),
+            state: match peer.state {
+                State::Probe { .. } => PeerState::Probe,
+                State::Replicate => PeerState::Replicate,
+                State::Snapshot(_) => PeerState::Snapshot,
+            },
+            matched: peer.matched,
+            next: peer.next,
+            inflight_messages: peer.inflight.messages(),
+            inflight_bytes: peer.inflight.bytes(),
+            heard: peer.heard,
+        };
+        leader.peers.iter().map(look).collect()
+    }
+}

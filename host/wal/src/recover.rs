@@ -1,0 +1,174 @@
+//! The way from a folder to a running log: lock it, judge it, clean up, begin a new life.
+//!
+//! Nothing is modified before all is judged. Payloads are checked and forgotten: memory is one batch and eight bytes an
+//! entry. The rules stand in `FORMAT.md`, "Recovery". Tests: `tests/crash.rs`, `tests/damage.rs`, `tests/history.rs`.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use outboard_raft::{HardState, Position, Term};
+
+use crate::catalog::{Catalog, START};
+use crate::disk::Disk;
+use crate::error::{Doing, WalError};
+use crate::record::{self, BatchHeader, BatchKind, SEGMENT_HEADER_BYTES};
+use crate::replay::{Judged, Replay};
+use crate::segment::{
+    FileKind, Options, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Segment, Segments, file_kind, segment_name, shown,
+};
+use crate::wal::Wal;
+
+/// A log whose folder is ours and whose bytes nobody has looked at.
+pub struct Unrecovered {
+    disk: Box<dyn Disk>,
+    cluster: u128,
+    options: Options,
+}
+
+/// What the log held.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Recovered {
+    /// As last appended.
+    pub hard_state: HardState,
+    /// The last position compacted away, or replaced by a snapshot.
+    pub base: Position,
+    /// The first position of every term's run after the base, ascending.
+    pub terms: Vec<Position>,
+    /// The last entry; the base if there is none.
+    pub last: Position,
+    /// How much was cut at the tail, as far as it can be told; 0 after a clean end.
+    pub torn_bytes: u64,
+}
+
+impl Unrecovered {
+    /// Takes the folder for this process. `cluster` is what the log belongs to or, when new, will belong to.
+    ///
+    /// # Panics
+    /// When [`Options::segment_bytes`] is out of its limits.
+    pub fn open(mut disk: Box<dyn Disk>, cluster: u128, options: Options) -> Result<Unrecovered, WalError> {
+        let limits = SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX;
+        assert!(limits.contains(&options.segment_bytes), "a segment's size is within its limits");
+        let path = disk.path();
+        match disk.lock() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(WalError::Locked { path }),
+            other => other.doing("lock", &path).map(|()| Unrecovered { disk, cluster, options }),
+        }
+    }
+
+    /// Reads all that is there. A torn tail is cut, and the cut is durable on return; so is everything that [`Recovered`] tells.
+    pub fn recover(self) -> Result<(Wal, Recovered), WalError> {
+        let folder = Folder::read(self.disk.as_ref(), &self.options)?;
+        let mut segments = Segments {
+            disk: self.disk,
+            cluster: self.cluster,
+            options: self.options,
+            list: Default::default(),
+            spares: folder.spares,
+        };
+        let judged = match folder.segments.last() {
+            None => Judged::nothing(),
+            Some(last) => Replay::judge(&segments, first_of_run(&folder.segments, *last), *last)?,
+        };
+        // From here on the log is known to be good, and only from here on anything is changed.
+        for name in folder.strays {
+            segments.disk.remove(&name).doing("remove", &segments.shown(&name))?;
+        }
+        let leftover = |id: &&u32| !judged.segments.iter().any(|segment| segment.id == **id);
+        for id in folder.segments.iter().filter(leftover) {
+            let bytes = segments.disk.open(&segment_name(*id)).and_then(|file| file.size());
+            let bytes = bytes.doing("open", &segments.shown(&segment_name(*id)))?;
+            segments.free_file(*id, bytes)?;
+        }
+        segments.sync_folder()?;
+        judged.resume(segments)
+    }
+}
+
+/// The folder's files by what they are.
+struct Folder {
+    segments: BTreeSet<u32>,
+    spares: Vec<String>,
+    /// Of no use: to be removed.
+    strays: Vec<String>,
+}
+
+impl Folder {
+    fn read(disk: &dyn Disk, options: &Options) -> Result<Folder, WalError> {
+        let mut folder = Folder { segments: BTreeSet::new(), spares: Vec::new(), strays: Vec::new() };
+        let mut names = disk.list().doing("list", &disk.path())?;
+        names.sort();
+        for name in names {
+            match file_kind(&name) {
+                FileKind::Segment(id) => drop(folder.segments.insert(id)),
+                FileKind::Fresh => folder.strays.push(name),
+                FileKind::Spare => {
+                    let bytes = disk.open(&name).and_then(|file| file.size()).doing("open", &shown(disk, &name))?;
+                    let usable = bytes == options.segment_bytes;
+                    if usable { folder.spares.push(name) } else { folder.strays.push(name) }
+                }
+                FileKind::Other => {}
+            }
+        }
+        Ok(folder)
+    }
+}
+
+/// Where the gapless run that ends with the last segment begins. What lies before a gap was freed, or the batches will tell that it
+/// was not: freeing several files is not one step on disk.
+fn first_of_run(segments: &BTreeSet<u32>, last: u32) -> u32 {
+    let mut first = last;
+    while first > 0 && segments.contains(&(first - 1)) {
+        first -= 1;
+    }
+    first
+}
+
+impl Judged {
+    fn nothing() -> Judged {
+        let catalog = Catalog::starting_after(START, START, HardState { term: Term(0), vote: None });
+        Judged { segments: Vec::new(), catalog, life: 0, torn_bytes: 0 }
+    }
+
+    /// Makes durable what was read (it may have come from memory, after only the process had died), then begins a new life.
+    fn resume(mut self, mut segments: Segments) -> Result<(Wal, Recovered), WalError> {
+        if self.segments.is_empty() {
+            self.segments.push(first_segment(&mut segments)?);
+        }
+        segments.list = self.segments.into();
+        if segments.options.sync {
+            // All of them: the last but one may have been closed and not synced yet, earlier ones may be from a time without syncs.
+            for segment in &segments.list {
+                segment.file.sync().doing("sync", &segments.shown(&segment.name()))?;
+            }
+            let active = segments.active();
+            active.durable = active.end;
+        }
+        let recovered = Recovered {
+            hard_state: self.catalog.hard_state,
+            base: self.catalog.base(),
+            terms: self.catalog.runs().to_vec(),
+            last: self.catalog.last(),
+            torn_bytes: self.torn_bytes,
+        };
+        Ok((Wal::begin(segments, self.catalog, self.life + 1)?, recovered))
+    }
+}
+
+/// The very first segment gets its first batch before its name, so that the first segment always begins with a batch.
+fn first_segment(segments: &mut Segments) -> Result<Segment, WalError> {
+    segments.create(1, 0, |salt| {
+        let header = BatchHeader {
+            kind: BatchKind::Append,
+            offset: SEGMENT_HEADER_BYTES,
+            mark: SEGMENT_HEADER_BYTES,
+            life: 0,
+            entries: 0,
+            payload_bytes: 0,
+            payload_crc: record::crc32c(&[]),
+            hard_state: HardState { term: Term(0), vote: None },
+            base: START,
+            prev: START,
+        };
+        header.encode(salt).to_vec()
+    })
+}

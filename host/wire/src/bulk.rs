@@ -1,0 +1,91 @@
+//! How the long transfers begin: the header of a bulk stream and the answer at its end. What flows between is raw bytes
+//! in chunks of the net room.
+
+use crate::codec::{self, CodecError};
+use crate::command::{Digest, EngineRecord};
+use crate::peer::WireSnapshotMeta;
+use serde::{Deserialize, Serialize};
+
+/// The first frame of a bulk stream: what it is for.
+#[derive(Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub enum BulkHeader {
+    /// A client pushes a component of so many bytes; they follow. The answer is a [`BulkReply::Pushed`].
+    Push {
+        /// The component's length.
+        bytes: u64,
+        /// How long the node may wait for the other nodes, in milliseconds.
+        timeout_ms: u32,
+    },
+    /// A node asks for a component by its digest; the answer is [`BulkReply::Component`] and then the bytes.
+    Fetch {
+        /// Which.
+        digest: Digest,
+    },
+    /// A leader sends a snapshot; frames of records follow, and [`BulkReply::Done`] comes back when it is staged.
+    Snapshot {
+        /// The leader's term.
+        term: u64,
+        /// Where it stands.
+        meta: WireSnapshotMeta,
+    },
+}
+
+/// A frame that answers on a bulk stream.
+#[derive(Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub enum BulkReply {
+    /// The component's bytes follow.
+    Component {
+        /// How many.
+        bytes: u64,
+    },
+    /// The component is staged; what each voter said of it.
+    Pushed(Pushed),
+    /// Taken whole.
+    Done,
+    /// Not taken, or not there: why.
+    Refused(String),
+}
+
+/// The outcome of a push.
+#[derive(Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Pushed {
+    /// What was pushed.
+    pub engine: EngineRecord,
+    /// Each voter and its word.
+    pub nodes: Vec<(u64, Readiness)>,
+}
+
+/// How far a node is with a component.
+#[derive(Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Readiness {
+    /// On disk, compiled, tried.
+    Ready,
+    /// It can't run it: why.
+    Refused(String),
+    /// Nothing heard yet.
+    Waiting,
+}
+
+impl BulkHeader {
+    /// As a frame.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// From a frame.
+    pub fn decode(bytes: &[u8]) -> Result<BulkHeader, CodecError> {
+        codec::decode_owned(bytes)
+    }
+}
+
+impl BulkReply {
+    /// As a frame.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// From a frame.
+    pub fn decode(bytes: &[u8]) -> Result<BulkReply, CodecError> {
+        codec::decode_owned(bytes)
+    }
+}

@@ -1,0 +1,200 @@
+//! What clients ask and what they are told. A reply that is not a success says whether the thing was done:
+//! [`Response::NotDone`] and [`Response::Overloaded`] were not, [`Response::Unknown`] perhaps, [`Response::Rejected`] was
+//! decided, alike on every node.
+
+use crate::codec::{self, CodecError};
+use crate::command::{Digest, EngineRecord};
+use crate::bulk::Readiness;
+use crate::status::{ClusterStatus, NodeStatus};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// One question of a client.
+#[derive(Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// How long the node may wait before it answers that it doesn't know, in milliseconds.
+    pub timeout_ms: u32,
+    /// What is asked.
+    pub body: RequestBody,
+}
+
+/// What can be asked.
+#[derive(Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub enum RequestBody {
+    /// A command for the engine; its manifest says whether it goes through the log.
+    Command {
+        /// The name first.
+        arguments: Vec<Bytes>,
+        /// What a read may show. Writes are always linearizable.
+        consistency: Consistency,
+    },
+    /// How the whole cluster is, gathered by the node that is asked.
+    Status,
+    /// How the node is that is asked.
+    NodeStatus,
+    /// The engines that the cluster knows.
+    EngineList,
+    /// Switch to a staged engine.
+    EngineUpgrade {
+        /// At least four hexadecimal digits of its digest.
+        digest: String,
+    },
+    /// Hand leadership over; to the most caught-up voter when none is named.
+    LeaderTransfer {
+        /// The node that is to lead.
+        to: Option<u64>,
+    },
+    /// Among nodes only: put this control command (a [`crate::command::Command`], encoded in a `Stamped`) into the log.
+    Control {
+        /// The encoded command; its time is stamped anew by the leader.
+        command: Bytes,
+    },
+}
+
+/// What a read may show.
+#[derive(Copy, Clone, Eq, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub enum Consistency {
+    /// Everything that was acknowledged before the read began.
+    #[default]
+    Linearizable,
+    /// What the asked node has applied, however old.
+    Stale,
+}
+
+/// The answer, with a hint where to ask next time.
+#[derive(Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// The leader as far as the answering node knows, if it is another one: asking there saves a hop.
+    pub leader: Option<Hint>,
+    /// The answer proper.
+    pub response: Response,
+}
+
+/// Where a node can be reached.
+#[derive(Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Hint {
+    /// The node.
+    pub node: u64,
+    /// `host:port` as the cluster knows it.
+    pub address: String,
+}
+
+/// What a node answers.
+#[derive(Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Response {
+    /// The engine's reply, one value in RESP3 notation.
+    Reply(Bytes),
+    /// Decided: the engine (or a limit) refused it and nothing was changed. The text of a Redis error, without its minus.
+    Rejected(String),
+    /// Decided: the engine failed at it (trap, fuel, memory, malformed reply) and nothing was changed.
+    Failed(String),
+    /// Not done, and safe to ask again: no leader, starting, or shutting down.
+    NotDone(String),
+    /// Not done: too much is waiting already.
+    Overloaded,
+    /// Perhaps done: it was sent to the log and no outcome is known.
+    Unknown(String),
+    /// The request itself is wrong: what about it.
+    Invalid(String),
+    /// The cluster's state.
+    Status(Box<ClusterStatus>),
+    /// One node's state.
+    NodeStatus(Box<NodeStatus>),
+    /// The engines.
+    Engines(Vec<EngineInfo>),
+    /// The switch is done on the answering node and decided for all.
+    Upgraded(Upgraded),
+    /// The switch is refused: why. Recorded nowhere or as a no-op; the running engine goes on.
+    UpgradeRefused(String),
+    /// Leadership moved, or was asked to move, to this node.
+    Transferred {
+        /// The new leader.
+        to: u64,
+        /// Its term.
+        term: u64,
+    },
+    /// A control command is committed and applied.
+    Done,
+}
+
+/// One engine that the cluster knows.
+#[derive(Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub struct EngineInfo {
+    /// What it is.
+    pub engine: EngineRecord,
+    /// Whether it is the one that runs.
+    pub active: bool,
+    /// Each voter's word.
+    pub nodes: Vec<(u64, Readiness)>,
+}
+
+/// A switch of engines, as it happened on the node that answers.
+#[derive(Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Upgraded {
+    /// What ran before.
+    pub from: EngineRecord,
+    /// What runs now.
+    pub to: EngineRecord,
+    /// The index of the entry that switched.
+    pub index: u64,
+    /// For how long no command was applied because of the switch, in microseconds.
+    pub pause_us: u64,
+}
+
+impl Request {
+    /// As a frame.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// From a frame.
+    pub fn decode(bytes: &[u8]) -> Result<Request, CodecError> {
+        codec::decode_owned(bytes)
+    }
+}
+
+impl Answer {
+    /// As a frame.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// From a frame.
+    pub fn decode(bytes: &[u8]) -> Result<Answer, CodecError> {
+        codec::decode_owned(bytes)
+    }
+}
+
+impl Response {
+    /// Whether asking again can't do anything twice.
+    pub fn is_safe_to_retry(&self) -> bool {
+        matches!(self, Response::NotDone(_) | Response::Overloaded)
+    }
+}
+
+/// Names an engine in messages for people: `kv 0.1.0 (9f2c41d7)`.
+pub fn engine_title(engine: &EngineRecord) -> String {
+    format!("{} ({})", engine.title(), Digest::short(&engine.digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_answers_survive_the_round_trip() {
+        let request = Request {
+            timeout_ms: 1_000,
+            body: RequestBody::Command {
+                arguments: vec![Bytes::from_static(b"GET"), Bytes::from_static(b"\0")],
+                consistency: Consistency::Stale,
+            },
+        };
+        assert_eq!(Request::decode(&request.encode()), Ok(request));
+        let answer = Answer {
+            leader: Some(Hint { node: 2, address: "127.0.0.1:1".into() }),
+            response: Response::Reply(Bytes::from_static(b"+OK\r\n")),
+        };
+        assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
+    }
+}

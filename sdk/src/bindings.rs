@@ -1,0 +1,10 @@
+//! What wit-bindgen makes of `wit/engine.wit`. Engine authors never see it; `guest.rs` is its only user.
+
+wit_bindgen::generate!({
+    path: "../wit",
+    world: "engine",
+    pub_export_macro: true,
+    export_macro_name: "export_component",
+    default_bindings_module: "outboard_sdk::bindings",
+    generate_all,
+});
