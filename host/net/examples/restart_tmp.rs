@@ -23,7 +23,7 @@ fn main() {
             let begin = Instant::now();
             let s2 = sock.take().unwrap_or_else(|| loop { if let Ok(s) = UdpSocket::bind(a2) { break s } });
             let (c2, peers) = (c2.clone(), peers.clone());
-            let (up, ups) = std::sync::mpsc::channel();
+            let (up, mut ups) = mpsc::unbounded_channel();
             let (kill, killed) = tokio::sync::oneshot::channel::<()>();
             let t = std::thread::spawn(move || { let r = rt(); let n = r.block_on(async move {
                 let (tx, mut rx) = mpsc::channel(64);
@@ -33,8 +33,9 @@ fn main() {
                 n }); drop(r); drop(n); });
             let mut seen = false;
             while !seen { match rx.recv().await.expect("r") { NetEvent::PeerUp(_) => { seen = true; println!("round {round}: 1->2 up after {:?}", begin.elapsed()); } NetEvent::PeerDown(_) => println!("   down after {:?}", begin.elapsed()), _ => {} } }
-            let e = ups.recv();
-            println!("   {e:?} by {:?}", begin.elapsed());
+            let e = ups.recv().await;
+            let e2 = ups.recv().await;
+            println!("   {e:?} {e2:?} by {:?}", begin.elapsed());
             tokio::time::sleep(Duration::from_millis(if round % 2 == 0 { 1500 } else { 300 })).await;
             kill.send(()).expect("k"); t.join().expect("t");
             if round >= 4 { tokio::time::sleep(Duration::from_secs(6)).await; println!("   (6 s dead)"); }

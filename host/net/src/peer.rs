@@ -31,6 +31,8 @@ const APPEND_ROOM: Room = Room { frames_max: 4_096, bytes_max: PEER_FRAME_BYTES_
 
 /// One attempt to reach a peer; within it QUIC itself asks again after 150, 300 and 600 ms.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// An attempt that is older than this when the peer dials us has lost its packets, and a new one reaches the peer sooner.
+const PATIENCE: Duration = Duration::from_millis(100);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// A connection that stood this long was a success; a shorter one (refused after the handshake) must not become a hot loop.
@@ -171,6 +173,17 @@ impl Link {
         }
     }
 
+    /// Waits for a prod that comes later than that; earlier ones are met by what is going on already.
+    async fn prodded_after(&self, patience: Duration) {
+        let began = Instant::now();
+        loop {
+            self.prod.notified().await;
+            if began.elapsed() >= patience {
+                return;
+            }
+        }
+    }
+
     fn push(&self, lane: Lane, body: Bytes) -> bool {
         let outbox = match lane {
             Lane::Control => &self.control,
@@ -222,15 +235,10 @@ async fn keep_connected(shared: &Shared, link: &Link) {
     let mut backoff = Backoff::new();
     let mut connected_before = false;
     while !shared.is_closing() {
-        let began = Instant::now();
         let dialled = tokio::select! {
             dialled = dial(shared, link) => dialled,
+            () = link.prodded_after(PATIENCE) => continue,
             () = shared.wait_closing() => return,
-            // A new attempt reaches a peer that is just back sooner than this one's next packet.
-            () = link.prod.notified() => {
-                tokio::time::sleep(BACKOFF_MIN.saturating_sub(began.elapsed())).await;
-                continue;
-            }
         };
         match dialled {
             Ok((connection, control, append)) => {

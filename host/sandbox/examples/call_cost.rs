@@ -23,7 +23,7 @@ const SLICES: u64 = 50;
 fn main() {
     let sandbox = Sandbox::new(Limits::default(), None).expect("a sandbox");
     let started = Instant::now();
-    let kv = sandbox.admit(&std::fs::read("/tmp/kv_wip.wasm").unwrap()).expect("kv is admitted");
+    let kv = sandbox.admit(outboard_embedded::KV).expect("kv is admitted");
     println!("admit kv ({} KB): {} ms", kv.bytes_len() >> 10, started.elapsed().as_millis());
 
     let store = MemoryStore::new();

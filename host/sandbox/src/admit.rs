@@ -123,7 +123,11 @@ pub(crate) fn admit(
 ) -> Result<Component, Refusal> {
     check_shape(bytes, limits)?;
     let digest = Digest::of(bytes);
-    let compiled = compile(engine, cache, digest, bytes)?;
+    let cached = cache.and_then(|cache| cache.load(engine, digest));
+    let compiled = match &cached {
+        Some(compiled) => compiled.clone(),
+        None => compile(engine, bytes)?,
+    };
     check_imports(engine, &compiled)?;
     let pre = linker.instantiate_pre(&compiled).map_err(|error| Refusal::WrongImport { detail: text(&error) })?;
     let code = Code {
@@ -135,6 +139,10 @@ pub(crate) fn admit(
         pre,
     };
     let manifest = describe(&code, limits)?;
+    // Only now: what is refused leaves nothing behind.
+    if let (Some(cache), None) = (cache, cached) {
+        cache.store(&compiled, digest);
+    }
     Ok(Component::new(digest, bytes.len(), manifest, code))
 }
 
@@ -151,21 +159,8 @@ fn check_shape(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
     }
 }
 
-fn compile(
-    engine: &Engine,
-    cache: Option<&Cache>,
-    digest: Digest,
-    bytes: &[u8],
-) -> Result<component::Component, Refusal> {
-    if let Some(component) = cache.and_then(|cache| cache.load(engine, digest)) {
-        return Ok(component);
-    }
-    let component =
-        component::Component::from_binary(engine, bytes).map_err(|error| Refusal::Invalid { detail: text(&error) })?;
-    if let Some(cache) = cache {
-        cache.store(&component, digest);
-    }
-    Ok(component)
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<component::Component, Refusal> {
+    component::Component::from_binary(engine, bytes).map_err(|error| Refusal::Invalid { detail: text(&error) })
 }
 
 fn check_imports(engine: &Engine, compiled: &component::Component) -> Result<(), Refusal> {

@@ -258,12 +258,13 @@ fn charge(guest: &mut Guest<'_>, bytes: usize) -> Called<()> {
     }
 }
 
-/// What an error of the tables means for the one who runs the guest.
+/// What an error of the tables means for the one who runs the guest. All are the node's trouble but the length of a key, which is
+/// checked before; should the store be stricter, then it is so on every node.
 fn fault(error: StoreError) -> Stop {
-    match error {
-        // Checked before; should the store be stricter, then it is so on every node.
-        StoreError::KeyTooLong { .. } => Failure::TooLarge.into(),
-        error => NodeFault::Store(error).into(),
+    if matches!(error, StoreError::KeyTooLong { .. }) {
+        Failure::TooLarge.into()
+    } else {
+        NodeFault::Store(error).into()
     }
 }
 

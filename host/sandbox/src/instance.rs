@@ -5,7 +5,7 @@
 //! only, who drop it then. Tests: `tests/outcomes.rs`.
 
 use wasmtime::component::TypedFunc;
-use wasmtime::{Store, Trap};
+use wasmtime::{OutOfMemory, Store, Trap};
 
 use crate::component::Component;
 use crate::contract::{CommandParams, CommandResults, OpenParams, OpenResults};
@@ -176,19 +176,10 @@ pub(crate) fn store(
 
 /// Why a call ended. What a host function left behind counts first: the error itself is only its echo.
 pub(crate) fn stopped(host: &mut Host, error: &wasmtime::Error) -> Stop {
-    let stop = host.stop.take().unwrap_or_else(|| match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => Failure::OutOfFuel.into(),
-        Some(Trap::Interrupt) => Failure::TimedOut.into(),
-        // Rust, C and the rest end an allocation that they were refused with some trap.
-        _ if host.memory.refused => Failure::OutOfMemory.into(),
-        // All kinds of trap look alike, the overflow of the stack too. A string or list that breaks the component model's rules
-        // is an error that is not a trap; it is the guest's doing all the same, and the same on every node.
-        _ => by_text(error),
-    });
+    let stop = host.stop.take().unwrap_or_else(|| unexplained(error, host.memory.refused));
     match &stop {
-        Stop::Failure(failure) => {
-            tracing::warn!(engine = &*host.engine, %failure, detail = %format!("{error:#}"), "an engine's call failed")
-        }
+        // For the engine's author. Who called it gets the failure, and may call it as often as it likes.
+        Stop::Failure(failure) => tracing::debug!(engine = &*host.engine, %failure, "{error:#}"),
         Stop::Fault(fault) => {
             tracing::error!(engine = &*host.engine, %fault, "this node could not run an engine's call")
         }
@@ -196,11 +187,20 @@ pub(crate) fn stopped(host: &mut Host, error: &wasmtime::Error) -> Stop {
     stop
 }
 
-/// Wasmtime has no type for data over `set_hostcall_fuel`. A test holds it to this text.
-fn by_text(error: &wasmtime::Error) -> Stop {
-    match error.root_cause().to_string().contains("fuel allocated for hostcalls") {
-        true => Failure::TooLarge.into(),
-        false => Failure::Trapped.into(),
+fn unexplained(error: &wasmtime::Error, refused_memory: bool) -> Stop {
+    if error.is::<OutOfMemory>() {
+        return NodeFault::Memory(format!("{error:#}")).into();
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => Failure::OutOfFuel.into(),
+        Some(Trap::Interrupt) => Failure::TimedOut.into(),
+        // Rust, C and the rest end an allocation that they were refused with some trap.
+        Some(_) | None if refused_memory => Failure::OutOfMemory.into(),
+        // Wasmtime has no type for data over `set_hostcall_fuel`. A test holds it to this text.
+        None if error.root_cause().to_string().contains("fuel allocated for hostcalls") => Failure::TooLarge.into(),
+        // All kinds of trap look alike, the overflow of the stack too. A string or list that breaks the component model's rules
+        // is an error that is not a trap; it is the guest's doing all the same, and the same on every node.
+        Some(_) | None => Failure::Trapped.into(),
     }
 }
 

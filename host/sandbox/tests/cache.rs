@@ -117,3 +117,12 @@ fn nothing_is_left_aside() {
     use_it(folder.path(), &Hand::default());
     assert_eq!(files(folder.path()), [file]);
 }
+
+#[test]
+fn what_is_refused_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut hand = Hand::default();
+    hand.manifest.name = "Not A Name".into();
+    sandbox(folder.path()).admit(&hand.build()).expect_err("its name is wrong");
+    assert!(files(folder.path()).is_empty());
+}

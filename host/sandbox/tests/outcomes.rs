@@ -220,14 +220,14 @@ fn what_a_command_leaves_in_a_warm_instance_can_not_fail_the_next_one() {
 #[test]
 fn a_command_that_needs_more_than_half_of_its_fuel_ends_the_same_warm_and_fresh() {
     let spin = |share: u64| {
-        // About five units a round.
-        let rounds = limits().apply_fuel / 5 * share / 100;
+        // Seven instructions a round.
+        let rounds = limits().apply_fuel / 7 * share / 100;
         format!(
             "(loop (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const {rounds})))) {OK}"
         )
     };
     for (share, expected) in
-        [(30, reply("+OK\r\n")), (70, reply("+OK\r\n")), (200, Outcome::Failed(Failure::OutOfFuel))]
+        [(40, reply("+OK\r\n")), (70, reply("+OK\r\n")), (120, Outcome::Failed(Failure::OutOfFuel))]
     {
         let sandbox = sandbox();
         let mut applier = applier(&sandbox, &with_apply(&spin(share)));

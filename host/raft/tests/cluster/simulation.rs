@@ -283,15 +283,15 @@ impl Simulation {
             }
             self.world.stabilize();
             if let Some(leader) = self.newest_leader() {
-                if proposed && self.agrees_with(leader) {
-                    assert_eq!(self.world.open_reads(), 0, "every read got its answer");
+                // A read may wait at a leader that has yet to notice that it is none any more.
+                if proposed && self.agrees_with(leader) && self.world.open_reads() == 0 {
                     return;
                 }
                 proposed |= self.world.propose(leader, b"the last").is_ok();
                 self.world.settle(leader);
             }
         }
-        panic!("the cluster did not come to agreement");
+        panic!("the cluster did not come to agreement, or left {} reads unanswered", self.world.open_reads());
     }
 
     fn agrees_with(&mut self, leader: NodeId) -> bool {
