@@ -1,1 +1,55 @@
-//! To be built.
+//! The harness of the tests that need whole processes: a program under test, clusters of real nodes, and what can be done to
+//! them. The stories are in `tests/processes/` (a test target of host/cli, so that cargo builds the program first);
+//! `floors.rs` compares the crates with the picture of the floors; `tests/versus/` measures beside etcd.
+//!
+//! - `program.rs`: runs command lines and judges how they end. `cluster.rs`: nodes as processes. `status.rs`: what they say.
+//! - `damage.rs`: what disks do to files. `tmpfs.rs`: small and read-only disks. `stranger.rs`: who doesn't belong.
+//!
+//! Invariants: nothing outlives its test, even one that panics; tests run side by side, each on ports and in folders of its
+//! own; nothing is expected after a time, only waited for, with [`PATIENCE`] before giving up.
+
+#![allow(clippy::print_stderr, reason = "what a test skips, and the logs of the nodes of a test that failed")]
+
+mod cluster;
+mod damage;
+mod ports;
+mod program;
+mod status;
+mod stranger;
+mod tmpfs;
+
+pub use cluster::Cluster;
+pub use damage::Log;
+pub use ports::free_addresses;
+pub use program::{Program, Ran, Running};
+pub use status::{NodeView, Status};
+pub use stranger::{datagrams_of_garbage, is_turned_away};
+pub use tmpfs::Tmpfs;
+
+use std::time::{Duration, Instant};
+
+/// Generous: only something broken ever takes so long.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Looks again and again until there is something to see.
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Says loudly that a test didn't test. The name is what is missing.
+pub fn skip(missing: &str) {
+    eprintln!("\n*** SKIPPED, nothing was tested: {missing} ***\n");
+}
+
+/// Whether this process may do anything, so that file modes don't stop it.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

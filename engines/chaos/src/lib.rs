@@ -38,7 +38,8 @@ fn set(store: &mut Store, key: Key, value: Value) -> Result<()> {
 /// GET key -- the value, or nil, as an engine should.
 #[command(read)]
 fn get(store: &View, key: Key) -> Result<Option<Vec<u8>>> {
-    Ok(store.get(RECORDS, &key).map(|record| record[1..].to_vec()))
+    let value_of = |record: Vec<u8>| record[if record[0] == PLAIN { 1 } else { 9 }..].to_vec();
+    Ok(store.get(RECORDS, &key).map(value_of))
 }
 
 /// TRAP key -- writes, then panics.

@@ -19,8 +19,8 @@ const ORDER: u32 = 3;
 const PLAIN: u8 = 0;
 /// Eight bytes of time come before the value. Only `kv` writes this; we meet it when an upgrade was rolled back.
 const EXPIRING: u8 = 1;
-/// The node takes keys of 64 KiB in a table, and `ORDER` needs some of them for itself.
-const KEY_BYTES_MAX: usize = (64 << 10) - 8;
+/// The node takes keys of 64 KiB, of which stores and `ORDER` need a few bytes for themselves.
+const KEY_BYTES_MAX: usize = (64 << 10) - 256;
 
 /// SET key value -- stores the value under the key.
 // The line above is the help that users see. `write` sends the command through the log: every node runs it, at the same

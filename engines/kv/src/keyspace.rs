@@ -13,10 +13,11 @@ use crate::record::{
     COUNT, EXPIRY, KEY_BYTES_MAX, ORDER, RECORDS, Record, VALUE_BYTES_MAX, expiry_key, order_key, split_expiry_key,
 };
 
-/// Every so many places of the log a writing command also sweeps …
-const SWEEP_EVERY: u64 = 16;
+/// Every so many places of the log a writing command also sweeps: rarely, since even a look at an empty range costs a store
+/// on disk more than the command itself …
+const SWEEP_EVERY: u64 = 64;
 /// … so many expired keys at most. More than `SWEEP_EVERY`: what expires goes faster than commands can bring it.
-const SWEEP_KEYS_MAX: u32 = 64;
+const SWEEP_KEYS_MAX: u32 = 256;
 
 /// The record under a key, unless its time is over.
 pub(crate) fn live(store: &impl Read, key: &[u8]) -> Option<Record> {
@@ -40,7 +41,7 @@ pub(crate) struct Slot<'k> {
 impl<'a, 's> Keyspace<'a, 's> {
     pub(crate) fn open(store: &'a mut Store<'s>) -> Keyspace<'a, 's> {
         let mut keyspace = Keyspace { store };
-        if keyspace.store.moment().index % SWEEP_EVERY == 0 {
+        if keyspace.store.moment().index.is_multiple_of(SWEEP_EVERY) {
             keyspace.sweep();
         }
         keyspace
@@ -92,6 +93,7 @@ impl<'a, 's> Keyspace<'a, 's> {
         let record = slot.record.take()?;
         self.move_expiry(slot.key, record.expires_ms(), None);
         self.forget(slot.key);
+        self.change_count(-1);
         Some(record)
     }
 
@@ -107,7 +109,6 @@ impl<'a, 's> Keyspace<'a, 's> {
     fn forget(&mut self, key: &[u8]) {
         let was_there = self.store.delete(RECORDS, key) && self.store.delete(ORDER, &order_key(key));
         assert!(was_there, "every record has its place in the order");
-        self.change_count(-1);
     }
 
     fn change_count(&mut self, by: i64) {
@@ -127,13 +128,18 @@ impl<'a, 's> Keyspace<'a, 's> {
 
     fn sweep(&mut self) {
         let end = self.store.now_ms().to_be_bytes();
+        let mut forgotten = 0;
         for (entry, _) in self.store.scan(EXPIRY, b"", Some(&end), SWEEP_KEYS_MAX) {
             self.store.delete(EXPIRY, &entry);
             let (expires_ms, key) = split_expiry_key(&entry);
             let record = self.store.get(RECORDS, key).map(Record::from_table);
             if record.is_some_and(|record| record.expires_ms() == Some(expires_ms)) {
                 self.forget(key);
+                forgotten += 1;
             }
+        }
+        if forgotten > 0 {
+            self.change_count(-forgotten);
         }
     }
 }

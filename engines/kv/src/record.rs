@@ -17,8 +17,8 @@ pub(crate) const COUNT: Table<u64> = Table::new(1);
 pub(crate) const EXPIRY: u32 = 2;
 pub(crate) const ORDER: u32 = 3;
 
-/// The host's limit for a key in any table is 64 KiB, and tables 2 and 3 put up to eight bytes before the client's key.
-pub(crate) const KEY_BYTES_MAX: usize = (64 << 10) - 8;
+/// The host's limit for a key in any table is 64 KiB, of which stores and tables 2 and 3 take a few bytes for themselves.
+pub(crate) const KEY_BYTES_MAX: usize = (64 << 10) - 256;
 /// The host's limit for a value is 1 MiB, and a record puts up to nine bytes before the client's value.
 pub(crate) const VALUE_BYTES_MAX: usize = (1 << 20) - EXPIRING_HEADER_BYTES;
 

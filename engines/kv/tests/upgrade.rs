@@ -39,7 +39,7 @@ fn kv_basic_may_come_back_and_leave_again() {
         &mut bench,
         "DBSIZE => (integer) 4\n.wait 10001\nGET old => (nil)\nGET fresh => \"2\"\nTTL fresh => (integer) -1",
     );
-    for _ in 0..32 {
+    for _ in 0..64 {
         bench.run("INCR sweeps");
     }
     play(

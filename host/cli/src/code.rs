@@ -144,7 +144,10 @@ mod tests {
         let texts: BTreeSet<&str> = Code::ALL.iter().map(|code| code.text()).collect();
         assert_eq!(texts.len(), Code::ALL.len());
         for text in texts {
-            assert!(text.len() == 6 && text.starts_with("OB") && text[2..].bytes().all(|b| b.is_ascii_digit()), "{text}");
+            assert!(
+                text.len() == 6 && text.starts_with("OB") && text[2..].bytes().all(|b| b.is_ascii_digit()),
+                "{text}"
+            );
         }
     }
 

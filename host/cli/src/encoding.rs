@@ -8,7 +8,9 @@ pub(crate) fn from_hex(text: &[u8]) -> Result<Vec<u8>, String> {
     if !digits.len().is_multiple_of(2) {
         return Err("an odd number of hexadecimal digits".to_owned());
     }
-    let digit = |byte: u8| char::from(byte).to_digit(16).ok_or_else(|| format!("{:?} is no hexadecimal digit", char::from(byte)));
+    let digit = |byte: u8| {
+        char::from(byte).to_digit(16).ok_or_else(|| format!("{:?} is no hexadecimal digit", char::from(byte)))
+    };
     digits.chunks_exact(2).map(|pair| Ok((digit(pair[0])? << 4 | digit(pair[1])?) as u8)).collect()
 }
 
@@ -80,7 +82,10 @@ mod tests {
     #[test]
     fn text_that_is_no_encoding_is_refused() {
         for wrong in ["A", "AB=", "A===", "A*BC", "AB==C", "AB"] {
-            assert!(from_base64(wrong.as_bytes()).is_err() || wrong == "AB" && from_base64(b"AB").is_err(), "{wrong:?}");
+            assert!(
+                from_base64(wrong.as_bytes()).is_err() || wrong == "AB" && from_base64(b"AB").is_err(),
+                "{wrong:?}"
+            );
         }
         assert_eq!(from_hex(b"00 fF"), Ok(vec![0, 255]));
         assert!(from_hex(b"0").is_err() && from_hex(b"0g").is_err());

@@ -67,7 +67,9 @@ pub(crate) fn text(code: Code) -> (&'static str, &'static str) {
             "the request can't be asked so",
             "A limit is exceeded (keys of 64 KiB, values of 1 MiB) or an argument is missing. It was refused before it reached the log.",
         ),
-        Code::NotConfirmed => ("not confirmed", "The question was not answered with yes. Nothing was changed. --yes answers it."),
+        Code::NotConfirmed => {
+            ("not confirmed", "The question was not answered with yes. Nothing was changed. --yes answers it.")
+        }
         Code::KeyNotFound => ("there is no such key", "The read was made and there is nothing under this key."),
         Code::EngineNotFound => (
             "no engine has this digest",

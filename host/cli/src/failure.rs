@@ -77,7 +77,9 @@ impl From<ClientError> for Failure {
             ClientError::Invalid(_) => Failure::new(Code::InvalidRequest, message),
             ClientError::Auth(_) => Failure::new(Code::Refused, message).help("outboard explain OB6001"),
             ClientError::Refused(_) => Failure::new(Code::UpgradeRefused, message).help("outboard engine list"),
-            ClientError::Protocol(_) => Failure::new(Code::Protocol, message).help("outboard --version  (on both sides)"),
+            ClientError::Protocol(_) => {
+                Failure::new(Code::Protocol, message).help("outboard --version  (on both sides)")
+            }
         }
     }
 }

@@ -86,7 +86,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
 /// clap's own words, which already suggest the nearest right one; as a document when that was asked for.
 fn usage(error: &clap::Error) -> ExitCode {
     let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    let wants_json = std::env::args().any(|argument| matches!(argument.as_str(), "json" | "jsonl" | "-ojson" | "-ojsonl"));
+    let wants_json =
+        std::env::args().any(|argument| matches!(argument.as_str(), "json" | "jsonl" | "-ojson" | "-ojsonl"));
     if !is_answer && wants_json {
         let text = error.to_string();
         let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();

@@ -19,7 +19,8 @@ pub(crate) enum LogFormat {
 pub(crate) fn start(global: &Global, command: &Command) {
     let format = if let Command::Start(args) = command { args.log_format } else { LogFormat::Text };
     let level = level(matches!(command, Command::Start(_)), global.verbose, global.quiet);
-    let filter = EnvFilter::builder().with_default_directive(level.into()).with_env_var("OUTBOARD_LOG").from_env_lossy();
+    let filter =
+        EnvFilter::builder().with_default_directive(level.into()).with_env_var("OUTBOARD_LOG").from_env_lossy();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => builder.with_ansi(is_coloured()).with_target(false).try_init(),

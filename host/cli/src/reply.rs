@@ -56,10 +56,13 @@ fn start_line(place: usize, count: usize, indent: usize, out: &mut Vec<u8>) -> u
 /// Raw: the bytes of a plain value, the items of a collection one per line.
 pub(crate) fn raw(reply: &Reply) -> Vec<u8> {
     match reply {
-        Reply::Array(values) | Reply::Set(values) => values.iter().flat_map(|value| [raw(value), b"\n".to_vec()].concat()).collect(),
-        Reply::Map(pairs) => {
-            pairs.iter().flat_map(|(key, value)| [raw(key), b"\t".to_vec(), raw(value), b"\n".to_vec()].concat()).collect()
+        Reply::Array(values) | Reply::Set(values) => {
+            values.iter().flat_map(|value| [raw(value), b"\n".to_vec()].concat()).collect()
         }
+        Reply::Map(pairs) => pairs
+            .iter()
+            .flat_map(|(key, value)| [raw(key), b"\t".to_vec(), raw(value), b"\n".to_vec()].concat())
+            .collect(),
         Reply::Nil => Vec::new(),
         Reply::Boolean(_)
         | Reply::Integer(_)

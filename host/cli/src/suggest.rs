@@ -3,7 +3,8 @@
 /// The candidate that is fewest edits away, if it is near enough to be meant.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = candidates.into_iter().map(|candidate| (distance(word, candidate), candidate));
-    let near = |(edits, candidate): &(usize, &str)| *edits <= 1 + candidate.chars().count().min(word.chars().count()) / 3;
+    let near =
+        |(edits, candidate): &(usize, &str)| *edits <= 1 + candidate.chars().count().min(word.chars().count()) / 3;
     scored.filter(near).min().map(|(_, candidate)| candidate)
 }
 

@@ -99,16 +99,16 @@ fn common(idle: Duration) -> TransportConfig {
     transport.datagram_receive_buffer_size(None);
     transport.initial_rtt(INITIAL_RTT);
     let mut mtu = MtuDiscoveryConfig::default();
-    mtu.upper_bound(DATAGRAM_BYTES_MAX);
+    mtu.upper_bound(env("OB_MTU", DATAGRAM_BYTES_MAX as u64) as u16);
     transport.mtu_discovery_config(Some(mtu));
     let mut congestion = CubicConfig::default();
-    congestion.initial_window(INITIAL_WINDOW_BYTES);
+    congestion.initial_window(env("OB_WIN", INITIAL_WINDOW_BYTES));
     transport.congestion_controller_factory(Arc::new(congestion));
     let mut acks = AckFrequencyConfig::default();
-    acks.ack_eliciting_threshold(VarInt::from_u32(ACK_EVERY_PACKETS));
-    acks.max_ack_delay(Some(ACK_DELAY_MAX));
-    transport.ack_frequency_config(Some(acks));
-    transport.enable_segmentation_offload(true);
+    acks.ack_eliciting_threshold(VarInt::from_u32(env("OB_ACK", ACK_EVERY_PACKETS as u64) as u32));
+    acks.max_ack_delay(Some(Duration::from_millis(env("OB_DELAY", 5))));
+    if env("OB_ACK", 9) < 1000 { transport.ack_frequency_config(Some(acks)); }
+    transport.enable_segmentation_offload(env("OB_GSO",1)==1);
     transport
 }
 
@@ -117,7 +117,7 @@ fn common(idle: Duration) -> TransportConfig {
 pub(crate) fn endpoint_config(credentials: &Credentials) -> EndpointConfig {
     let key = blake3::derive_key("outboard net stateless reset 1", credentials.key_pem().as_bytes());
     let mut config = EndpointConfig::new(Arc::new(ResetKey(key)));
-    config.max_udp_payload_size(DATAGRAM_BYTES_MAX).expect("within QUIC's bounds");
+    config.max_udp_payload_size(env("OB_MTU", DATAGRAM_BYTES_MAX as u64) as u16).expect("within QUIC's bounds");
     // quinn's own generator recognizes its ids by a key of this life only, and so would silently drop what deserves a reset.
     config.cid_generator(|| Box::new(RandomIds(blake3::Hasher::new_keyed(&tls::random_bytes()).finalize_xof())));
     config
@@ -188,3 +188,5 @@ impl ConnectionIdGenerator for RandomIds {
         None
     }
 }
+
+fn env(name: &str, d: u64) -> u64 { std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(d) }

@@ -125,6 +125,7 @@ async fn a_follower_behind_the_compacted_log_gets_a_snapshot() {
 async fn limits_are_checked_before_the_log_and_say_what_they_are() {
     let mut world = World::start(1, outboard_embedded::KV).await;
     let (key, value) = ("k".repeat(65_537), "v".repeat((1 << 20) + 1));
+    assert_eq!(world.ask(1, &["GET", "k"]).await, reply("_\r\n"), "the engine runs");
     let before = world.status(1).await.log_last;
     for (arguments, word) in [
         (vec!["SET", &key, "v"], "a key is longer"),

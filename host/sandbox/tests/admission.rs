@@ -10,6 +10,11 @@ fn refused(bytes: &[u8]) -> Refusal {
     sandbox().admit(bytes).expect_err("it is refused")
 }
 
+fn manifest_detail(refusal: Refusal) -> String {
+    let Refusal::Manifest { detail } = refusal else { panic!("{refusal}") };
+    detail
+}
+
 #[test]
 fn an_engine_by_hand_is_admitted_with_what_it_says_of_itself() {
     let bytes = Hand::default().build();
@@ -85,7 +90,6 @@ fn an_engine_that_also_imports_wasi_is_refused_by_that_name() {
     hand.wit = hand.wit.replace("import log;", "import log; import wasi:clocks/now@0.2.3;")
         + "package wasi:clocks@0.2.3 { interface now { now: func() -> u64; } }";
     hand.imports = r#"(import "wasi:clocks/now@0.2.3" "now" (func $now (result i64)))"#.into();
-    hand.wit = hand.wit.replace("package outboard:engine@0.1.0;", "package outboard:engine@0.1.0;");
     assert_eq!(refused(&hand.build()), Refusal::ForeignImports { names: vec!["wasi:clocks/now@0.2.3".into()] });
 }
 
@@ -179,18 +183,12 @@ fn manifests_that_can_not_be_are_refused_with_the_reason() {
     let edit = |change: fn(&mut Hand)| {
         let mut hand = Hand::default();
         change(&mut hand);
-        match refused(&hand.build()) {
-            Refusal::Manifest { detail } => detail,
-            other => panic!("{other}"),
-        }
+        manifest_detail(refused(&hand.build()))
     };
     let first = |change: fn(&mut Command)| {
         let mut hand = Hand::default();
         change(&mut hand.manifest.commands[0]);
-        match refused(&hand.build()) {
-            Refusal::Manifest { detail } => detail,
-            other => panic!("{other}"),
-        }
+        manifest_detail(refused(&hand.build()))
     };
     assert!(edit(|hand| hand.manifest.name = "Kv".into()).contains("name"));
     assert!(edit(|hand| hand.manifest.name = String::new()).contains("name"));
@@ -246,10 +244,9 @@ fn features_that_could_differ_between_machines_are_refused() {
         }
         component.push(length as u8);
         component.extend(sound);
-        match refused(&component) {
-            Refusal::Invalid { detail } => assert!(detail.contains(word), "{fields}: {detail}"),
-            other => panic!("{fields}: {other}"),
-        }
+        let refusal = refused(&component);
+        let Refusal::Invalid { detail } = refusal else { panic!("{fields}: {refusal}") };
+        assert!(detail.contains(word), "{fields}: {detail}");
     }
 }
 

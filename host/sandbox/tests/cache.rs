@@ -17,11 +17,14 @@ fn sandbox(folder: &Path) -> Sandbox {
 fn use_it(folder: &Path, hand: &Hand) {
     let sandbox = sandbox(folder);
     let mut applier = Applier::new(&sandbox, admitted(&sandbox, &hand.build()), 1);
-    assert_eq!(applier.apply(&mut transaction(), at(1), &words("DO")).unwrap(), reply("+OK\r\n"));
+    assert_eq!(applier.apply(&mut transaction(), at(1), &words("DO")).expect("a test's own footing"), reply("+OK\r\n"));
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let mut files = fs::read_dir(folder)
+        .expect("a test's own footing")
+        .map(|entry| entry.expect("a test's own footing").path())
+        .collect::<Vec<_>>();
     files.sort();
     files
 }

@@ -11,7 +11,7 @@ use outboard_sandbox::{Applier, Component, Failure, Limits, Outcome, Querier, Sa
 use outboard_store::{MemoryStore, Store, Transaction};
 
 fn chaos() -> (Sandbox, Arc<Component>) {
-    let limits = Limits { query_timeout: Duration::from_millis(100), ..limits() };
+    let limits = Limits { apply_fuel: 100_000_000, query_timeout: Duration::from_millis(100), ..limits() };
     let sandbox = Sandbox::new(limits, None).expect("a sandbox");
     let component = admitted(&sandbox, outboard_embedded::CHAOS);
     (sandbox, component)

@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{admitted, at, limits, words, writes};
+use common::{Write, admitted, at, limits, words, writes};
 use outboard_sandbox::{Applier, Component, Outcome, Querier, Sandbox};
 use outboard_store::{MemoryStore, Store, Transaction};
 
@@ -30,7 +30,7 @@ impl Node {
     }
 
     /// Everything that a command leaves.
-    fn apply(&mut self, index: u64, line: &str) -> (Outcome, Vec<(u64, Vec<u8>, Option<Vec<u8>>)>) {
+    fn apply(&mut self, index: u64, line: &str) -> (Outcome, Vec<Write>) {
         let outcome = self.applier.apply(&mut self.txn, at(index), &words(line)).expect("no fault");
         let left = writes(&self.txn);
         self.txn.keep();

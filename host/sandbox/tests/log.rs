@@ -34,7 +34,11 @@ impl Subscriber for Ear {
         if event.metadata().target() == "outboard::engine" {
             let mut line = Line::default();
             event.record(&mut line);
-            self.heard.lock().unwrap().push((*event.metadata().level(), line.engine, line.message));
+            self.heard.lock().expect("a test's own footing").push((
+                *event.metadata().level(),
+                line.engine,
+                line.message,
+            ));
         }
     }
     fn enter(&self, _: &Id) {}
@@ -68,11 +72,11 @@ fn heard(apply: &str) -> (Outcome, Vec<(Level, String, String)>) {
         let memory = "(memory (export \"memory\") 4)".into();
         let hand = Hand { apply: apply.into(), imports: LOG.into(), memory, ..Hand::default() };
         let mut applier = Applier::new(&sandbox, admitted(&sandbox, &hand.build()), 1);
-        applier.apply(&mut transaction(), at(1), &words("DO")).unwrap();
-        ear.heard.lock().unwrap().clear();
-        applier.apply(&mut transaction(), at(2), &words("DO")).unwrap()
+        applier.apply(&mut transaction(), at(1), &words("DO")).expect("a test's own footing");
+        ear.heard.lock().expect("a test's own footing").clear();
+        applier.apply(&mut transaction(), at(2), &words("DO")).expect("a test's own footing")
     });
-    let heard = std::mem::take(&mut *ear.heard.lock().unwrap());
+    let heard = std::mem::take(&mut *ear.heard.lock().expect("a test's own footing"));
     (outcome, heard)
 }
 

@@ -37,9 +37,9 @@ fn views() -> (Arc<dyn View>, Arc<dyn View>) {
     let store = MemoryStore::new();
     let before = store.view();
     let mut txn = Transaction::new(before.clone());
-    txn.put(Table::engine(1, 0), b"+", Bytes::new()).unwrap();
+    txn.put(Table::engine(1, 0), b"+", Bytes::new()).expect("a short key");
     txn.keep();
-    store.commit(txn.into_batch(1)).unwrap();
+    store.commit(txn.into_batch(1)).expect("memory takes it");
     (before, store.view())
 }
 

@@ -55,9 +55,9 @@ pub(crate) fn run(command: ClusterCommand, out: &mut Output) -> Result<(), Failu
     let context_path = args.out.join(ADMIN_CONTEXT);
     Context::new(endpoints, formed.admin).save(&context_path)?;
     if out.format().is_json() {
-        let folders: Vec<_> = args.nodes.iter().zip(&formed.node_dirs).map(|(node, dir)| {
-            json!({ "name": node.name, "address": node.address, "data_dir": dir.display().to_string() })
-        });
+        let folders = args.nodes.iter().zip(&formed.node_dirs).map(
+            |(node, dir)| json!({ "name": node.name, "address": node.address, "data_dir": dir.display().to_string() }),
+        );
         out.document(&json!({
             "$type": "cluster_formed",
             "cluster": formed.cluster.to_string(),
@@ -78,7 +78,10 @@ fn next_steps(node_dirs: &[PathBuf], out: &Path, context: &Path) -> String {
         text.push_str(&format!("  outboard start --data-dir {}\n", dir.display()));
     }
     text.push_str(&format!("then:\n  outboard -c {} status\n", context.display()));
-    text.push_str(&format!("keep {} offline: who has it can join anything to this cluster\n", out.join("ca").display()));
+    text.push_str(&format!(
+        "keep {} offline: who has it can join anything to this cluster\n",
+        out.join("ca").display()
+    ));
     text
 }
 

@@ -66,7 +66,8 @@ pub(crate) struct CallArgs {
 pub(crate) async fn get(global: &Global, args: GetArgs, out: &mut Output) -> Result<(), Failure> {
     let key = args.encoding.read(&args.key)?;
     let client = session::client(global)?;
-    let value = client.command([b"GET", key.as_slice()]).idempotent(true).await.map_err(|error| engine_says("get", error))?;
+    let value =
+        client.command([b"GET", key.as_slice()]).idempotent(true).await.map_err(|error| engine_says("get", error))?;
     match value {
         Reply::Nil => Err(Failure::new(Code::KeyNotFound, format!("there is no key {}", show(&key)))),
         value => match out.format() {

@@ -22,7 +22,9 @@ pub(crate) fn run(args: &ExplainArgs, out: &mut Output) -> Result<(), Failure> {
             for code in Code::ALL {
                 let (title, _) = explain::text(code);
                 if out.format().is_json() {
-                    out.item(&json!({ "$type": "error_code", "code": code.text(), "exit": code.exit(), "title": title }))?;
+                    out.item(
+                        &json!({ "$type": "error_code", "code": code.text(), "exit": code.exit(), "title": title }),
+                    )?;
                 } else {
                     out.line(format!("{}  exit {:>2}  {title}", code.text(), code.exit()))?;
                 }
@@ -36,7 +38,8 @@ fn one(code: Code, out: &mut Output) -> Result<(), Failure> {
     let (title, body) = explain::text(code);
     if out.format().is_json() {
         let (text, exit) = (code.text(), code.exit());
-        return out.document(&json!({ "$type": "error_code", "code": text, "exit": exit, "title": title, "text": body }));
+        return out
+            .document(&json!({ "$type": "error_code", "code": text, "exit": exit, "title": title, "text": body }));
     }
     out.line(format!("{}: {title} (exit code {})\n\n{body}", code.text(), code.exit()))
 }

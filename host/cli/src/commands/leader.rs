@@ -91,7 +91,11 @@ mod tests {
             rtt_us: None,
             status: None,
         };
-        ClusterStatus { cluster: "c-x".into(), asked: 1, members: vec![member(1, "oslo"), member(2, "n3"), member(3, "rome")] }
+        ClusterStatus {
+            cluster: "c-x".into(),
+            asked: 1,
+            members: vec![member(1, "oslo"), member(2, "n3"), member(3, "rome")],
+        }
     }
 
     #[test]

@@ -153,7 +153,8 @@ fn split_page(reply: Reply) -> Result<(Bytes, Vec<Bytes>), Failure> {
 }
 
 fn byte_strings(reply: Reply) -> Result<Vec<Bytes>, Failure> {
-    let strings: Option<Vec<Bytes>> = reply.into_array().and_then(|keys| keys.into_iter().map(Reply::into_bytes).collect());
+    let strings: Option<Vec<Bytes>> =
+        reply.into_array().and_then(|keys| keys.into_iter().map(Reply::into_bytes).collect());
     strings.ok_or_else(|| Failure::new(Code::Protocol, "the engine doesn't answer with a list of keys"))
 }
 

@@ -37,7 +37,8 @@ pub(crate) enum Health {
 impl Health {
     pub(crate) fn of(status: &ClusterStatus) -> Health {
         let answered: Vec<_> = status.members.iter().filter_map(|member| member.status.as_ref()).collect();
-        let differs = matches!(status.agreement(), Agreement::Differs(_)) || answered.iter().any(|node| node.diverged.is_some());
+        let differs =
+            matches!(status.agreement(), Agreement::Differs(_)) || answered.iter().any(|node| node.diverged.is_some());
         let all_well = answered.len() == status.members.len() && answered.iter().all(|node| node.stalled_for.is_none());
         match (differs, status.leader().is_some(), all_well) {
             (true, _, _) => Health::Diverged,
@@ -63,9 +64,8 @@ fn judge(status: &ClusterStatus) -> Result<(), Failure> {
         status.members.iter().filter(|member| member.status.is_none()).map(|member| member.name.as_str()).collect();
     match Health::of(status) {
         Health::Healthy => Ok(()),
-        Health::Diverged => {
-            Err(Failure::new(Code::Diverged, format!("the nodes differ: {}", agreement(status))).help("outboard explain OB8002"))
-        }
+        Health::Diverged => Err(Failure::new(Code::Diverged, format!("the nodes differ: {}", agreement(status)))
+            .help("outboard explain OB8002")),
         Health::NoLeader => Err(Failure::new(Code::Unhealthy, "there is no leader")),
         Health::Degraded if missing.is_empty() => Err(Failure::new(Code::Unhealthy, "a node waits for its engine")),
         Health::Degraded => Err(Failure::new(Code::Unhealthy, format!("no answer from {}", missing.join(", ")))),

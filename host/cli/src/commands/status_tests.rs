@@ -36,11 +36,19 @@ fn node(number: u64, role: &str, applied: u64, hash: u8) -> MemberStatus {
         refused: 0,
     };
     let rtt_us = (number > 1).then_some(210);
-    MemberStatus { node: number, name: status.name.clone(), address: status.address.clone(), voter: true, rtt_us, status: Some(status) }
+    MemberStatus {
+        node: number,
+        name: status.name.clone(),
+        address: status.address.clone(),
+        voter: true,
+        rtt_us,
+        status: Some(status),
+    }
 }
 
 fn cluster() -> ClusterStatus {
-    let members = vec![node(1, "leader", 1_204_331, 1), node(2, "follower", 1_204_331, 1), node(3, "follower", 1_204_330, 1)];
+    let members =
+        vec![node(1, "leader", 1_204_331, 1), node(2, "follower", 1_204_331, 1), node(3, "follower", 1_204_330, 1)];
     ClusterStatus { cluster: "c-3FVX2M".into(), asked: 1, members }
 }
 

@@ -34,8 +34,11 @@ pub fn transaction() -> Transaction {
     Transaction::new(MemoryStore::new().view())
 }
 
+/// A table, a key, and a value or a deletion.
+pub type Write = (u64, Vec<u8>, Option<Vec<u8>>);
+
 /// Everything that a command wrote, to compare.
-pub fn writes(txn: &Transaction) -> Vec<(u64, Vec<u8>, Option<Vec<u8>>)> {
+pub fn writes(txn: &Transaction) -> Vec<Write> {
     txn.command_writes().map(|(table, key, value)| (table.0, key.to_vec(), value.map(<[u8]>::to_vec))).collect()
 }
 

@@ -161,7 +161,7 @@ fn incoming(map: &Map) -> impl Iterator<Item = Result<(Table, Bytes, Bytes), Sto
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn both_stores_do_what_a_plain_map_does(steps in vec(step(), 1..40)) {

@@ -39,7 +39,7 @@ fn write(transaction: &mut Transaction, map: &mut Map, writes: &Writes) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn reads_see_the_command_over_the_batch_over_the_view(

@@ -28,7 +28,8 @@ pub(crate) async fn run(global: &Global, target: &str, dry_run: bool, out: &mut 
     let client = session::connect(global).await?;
     let pushed = push(&client, global, component).await?;
     let status = client.status().await?;
-    let named: Vec<(String, &Readiness)> = pushed.nodes.iter().map(|(node, word)| (name_of(&status, *node), word)).collect();
+    let named: Vec<(String, &Readiness)> =
+        pushed.nodes.iter().map(|(node, word)| (name_of(&status, *node), word)).collect();
     if out.format().is_json() {
         out.document(&json!({
             "$type": "pushed",
@@ -88,5 +89,8 @@ fn check(pushed: &Pushed, named: &[(String, &Readiness)]) -> Result<(), Failure>
     if refusals.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(Code::UpgradeRefused, format!("{} can't run everywhere: {}", engine_title(&pushed.engine), refusals.join("; "))))
+    Err(Failure::new(
+        Code::UpgradeRefused,
+        format!("{} can't run everywhere: {}", engine_title(&pushed.engine), refusals.join("; ")),
+    ))
 }

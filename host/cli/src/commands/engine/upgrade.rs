@@ -38,7 +38,11 @@ pub(crate) async fn run(
         return Ok(());
     }
     let switch = switch(client, global, target).await?;
-    if out.format().is_json() { out.document(&switch.document())? } else { out.line(switch.text())? }
+    if out.format().is_json() {
+        out.document(&switch.document())?
+    } else {
+        out.line(switch.text())?
+    }
     switch.check()
 }
 
@@ -115,7 +119,9 @@ async fn settle(client: &Client, upgraded: &Upgraded) -> Option<ClusterStatus> {
 fn is_settled(status: &ClusterStatus, upgraded: &Upgraded) -> bool {
     let arrived = status.members.iter().all(|member| {
         let node = member.status.as_ref();
-        node.is_some_and(|node| node.applied >= upgraded.index && node.engine.as_ref().map(|e| e.digest) == Some(upgraded.to.digest))
+        node.is_some_and(|node| {
+            node.applied >= upgraded.index && node.engine.as_ref().map(|e| e.digest) == Some(upgraded.to.digest)
+        })
     });
     match status.agreement() {
         Agreement::Equal(index) => arrived && index >= upgraded.index,
@@ -140,7 +146,10 @@ impl Switch {
         match status.agreement() {
             Agreement::Differs(_) => status::agreement(status),
             Agreement::Equal(_) | Agreement::NoCommonMark => {
-                format!("on {}, state not compared yet ({answered} answered)", status::spread(status, &self.upgraded.to))
+                format!(
+                    "on {}, state not compared yet ({answered} answered)",
+                    status::spread(status, &self.upgraded.to)
+                )
             }
         }
     }
@@ -185,7 +194,11 @@ mod tests {
 
     fn staged() -> Vec<EngineInfo> {
         [("my-kv", "0.1.0", 0xaa), ("my-kv", "0.2.0", 0xbb), ("visits", "1.0.0", 0xcc)]
-            .map(|(name, version, digest)| EngineInfo { engine: engine(name, version, digest), active: false, nodes: vec![] })
+            .map(|(name, version, digest)| EngineInfo {
+                engine: engine(name, version, digest),
+                active: false,
+                nodes: vec![],
+            })
             .to_vec()
     }
 

@@ -1,0 +1,182 @@
+//! `demo`: a whole cluster in this process, with real QUIC between the nodes and real disks below them, and a shell on it.
+
+mod context;
+mod failover;
+mod nodes;
+mod place;
+
+use std::num::NonZeroU8;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::args::Global;
+use crate::code::Code;
+use crate::commands::engine::component::{self, Component};
+use crate::commands::shell::Shell;
+use crate::commands::start::DurabilityArg;
+use crate::commands::status::{self, Health};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::{session, units};
+use clap::Args;
+use context::DemoContext;
+pub(crate) use nodes::Nodes;
+use outboard_client::{Client, Options};
+use outboard_wire::status::ClusterStatus;
+use place::Place;
+use tokio::time::sleep;
+
+/// The first start compiles the engine on every node.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const READY_EVERY: Duration = Duration::from_millis(20);
+
+/// Flags of `demo`.
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Run these steps, separated by ; or line ends, and stop at the first that fails
+    #[arg(long, value_name = "SCRIPT")]
+    exec: Option<String>,
+    /// The engine to begin with: kv, kv-basic or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = "kv")]
+    engine: String,
+    /// Keep the data here; a second demo on the same folder goes on with it
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// How many nodes
+    #[arg(long, value_name = "N", default_value_t = NonZeroU8::MIN.saturating_add(2))]
+    nodes: NonZeroU8,
+    /// When a write is acknowledged: sync on a majority's disks, or none
+    #[arg(long, value_enum, default_value_t = DurabilityArg::Sync)]
+    durability: DurabilityArg,
+}
+
+pub(crate) async fn run(global: &Global, args: DemoArgs, out: &mut Output) -> Result<(), Failure> {
+    let began = Instant::now();
+    let engine = component::named(&args.engine)?;
+    let place = Place::prepare(args.keep.as_deref(), args.nodes.get())?;
+    let mut nodes = Nodes::start_all(place, &engine, args.durability.into()).await?;
+    let client = Client::new(&nodes.context, Options { timeout: global.timeout, ..session::options(global) })?;
+    let ended = serve(global, &args, &mut nodes, client, &engine, began, out).await;
+    let stopped = nodes.stop_all(args.keep.is_some()).await;
+    ended.and(stopped)
+}
+
+async fn serve(
+    global: &Global,
+    args: &DemoArgs,
+    nodes: &mut Nodes,
+    client: Client,
+    engine: &Component,
+    began: Instant,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let status = wait_until_ready(&client).await?;
+    let context = DemoContext::publish(&nodes.context);
+    if !global.quiet {
+        eprint!("{}", banner(nodes, &status, engine, args.keep.is_some(), began.elapsed(), context.is_some()));
+    }
+    let mut shell = Shell { client, global, nodes: Some(nodes), prompt: "demo> " };
+    let session = async {
+        match &args.exec {
+            Some(script) => shell.run_script(script, out).await,
+            None => {
+                if !global.quiet {
+                    eprintln!("Type help; :kill n1 shows a failover, :upgrade FILE an engine swap; Ctrl-D leaves.");
+                }
+                shell.run_input(out).await
+            }
+        }
+    };
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(|error| Failure::new(Code::Other, format!("signals can't be received: {error}")))?;
+    tokio::select! {
+        ended = session => ended,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Until there is a leader, all nodes answer, and all run an engine.
+async fn wait_until_ready(client: &Client) -> Result<ClusterStatus, Failure> {
+    let deadline = Instant::now() + READY_TIMEOUT;
+    loop {
+        let status = client.status().await;
+        if let Ok(status) = &status {
+            let has_engine = |member: &outboard_wire::status::MemberStatus| {
+                member.status.as_ref().is_some_and(|node| node.engine.is_some())
+            };
+            if Health::of(status) == Health::Healthy && status.members.iter().all(has_engine) {
+                return Ok(status.clone());
+            }
+        }
+        if Instant::now() >= deadline {
+            return match status {
+                Ok(status) => Err(Failure::new(
+                    Code::Unavailable,
+                    format!("the cluster did not get ready:\n{}", status::text(&status).join("\n")),
+                )),
+                Err(error) => Err(Failure::from(error).during("the cluster did not get ready")),
+            };
+        }
+        sleep(READY_EVERY).await;
+    }
+}
+
+fn banner(
+    nodes: &Nodes,
+    status: &ClusterStatus,
+    engine: &Component,
+    is_kept: bool,
+    took: Duration,
+    has_context: bool,
+) -> String {
+    let running = status::engine(status);
+    let (title, digest, bytes) = running.map_or_else(
+        || (String::new(), String::new(), 0),
+        |record| (record.title(), record.digest.short(), record.bytes),
+    );
+    let source = if bytes == engine.bytes.len() as u64 { engine.source.as_str() } else { "as the log says" };
+    let voters = status.members.iter().filter(|member| member.voter).count();
+    let answering = status.members.iter().filter(|member| member.voter && member.status.is_some()).count();
+    let leader = status.leader().map_or("none", |leader| leader.name.as_str());
+    let folder = nodes.folder().display();
+    let fate = if is_kept { "kept" } else { "removed on exit; --keep DIR keeps it" };
+    let count = nodes.len();
+    let plural = if count == 1 { "node" } else { "nodes" };
+    let mut text = format!(
+        "outboard {}  demo cluster \"{}\"  {count} {plural} in this process, data in {folder} ({fate})\n",
+        env!("CARGO_PKG_VERSION"),
+        nickname(nodes.context.cluster.0),
+    );
+    text.push_str(&format!("  engine   {title}  {digest}  {source}, {}\n", units::size(bytes)));
+    text.push_str("  TLS      on, throw-away CA, peers and clients authenticated\n");
+    text.push_str(&format!("  ready    leader {leader}, {answering}/{voters} voters, {:.1} s\n", took.as_secs_f64()));
+    if has_context {
+        text.push_str("  CLI      outboard -c demo put hello world\n");
+    }
+    text
+}
+
+/// Two words for people, from the cluster's id.
+fn nickname(cluster: u128) -> String {
+    const HOW: [&str; 16] = [
+        "brave", "calm", "clever", "eager", "gentle", "happy", "keen", "lively", "merry", "noble", "patient", "quick",
+        "quiet", "steady", "swift", "wise",
+    ];
+    const WHO: [&str; 16] = [
+        "otter", "heron", "seal", "puffin", "beaver", "marten", "lynx", "crane", "osprey", "badger", "dolphin",
+        "plover", "stoat", "curlew", "walrus", "tern",
+    ];
+    format!("{}-{}", HOW[(cluster % 16) as usize], WHO[(cluster / 16 % 16) as usize])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nickname_comes_from_the_id() {
+        assert_eq!(nickname(0), "brave-otter");
+        assert_eq!(nickname(u128::MAX), "wise-tern");
+    }
+}

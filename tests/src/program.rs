@@ -1,0 +1,204 @@
+//! The program under test: its command lines, how they end, and what they print.
+//!
+//! Every run has a clean environment and a home of its own, so neither the user's contexts nor his settings reach a test.
+
+use crate::PATIENCE;
+use serde_json::Value;
+use std::ffi::{OsStr, OsString};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A program file and the home that it runs in.
+#[derive(Clone, Debug)]
+pub struct Program {
+    path: PathBuf,
+    home: PathBuf,
+}
+
+impl Program {
+    /// The program at `path`; it finds its user's configuration in `home`.
+    pub fn new(path: impl Into<PathBuf>, home: impl Into<PathBuf>) -> Program {
+        Program { path: path.into(), home: home.into() }
+    }
+
+    /// A command of it that inherits no setting.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("OUTBOARD_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("HOME", &self.home).env("XDG_CONFIG_HOME", self.home.join("config")).env("TMPDIR", &self.home);
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Ran {
+        self.spawn(arguments).finish()
+    }
+
+    /// Runs it to its end with this on stdin.
+    pub fn run_with_input<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>, input: &[u8]) -> Ran {
+        let mut running = self.spawn(arguments);
+        let mut stdin = running.child.stdin.take().expect("it is piped");
+        // A program that doesn't read all of it has closed its end: it says itself why.
+        stdin.write_all(input).unwrap_or_default();
+        drop(stdin);
+        running.finish()
+    }
+
+    /// Starts it.
+    pub fn spawn<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Running {
+        let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+        let mut command = self.command();
+        command.args(&arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{} can't be run: {error}", self.path.display()));
+        let stdout = drain(child.stdout.take().expect("it is piped"));
+        let stderr = drain(child.stderr.take().expect("it is piped"));
+        Running { arguments, child, stdout: Some(stdout), stderr: Some(stderr) }
+    }
+
+    /// The home that it runs in.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The program's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("a pipe can be read");
+        bytes
+    })
+}
+
+/// A command line under way. It is killed when it is dropped.
+#[derive(Debug)]
+pub struct Running {
+    arguments: Vec<OsString>,
+    child: Child,
+    stdout: Option<JoinHandle<Vec<u8>>>,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+}
+
+impl Running {
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("its end can be asked for").is_none()
+    }
+
+    /// Waits for its end. One that hangs is killed, and the test fails.
+    pub fn finish(mut self) -> Ran {
+        // Without a writer, whoever reads stdin finds its end.
+        drop(self.child.stdin.take());
+        let deadline = Instant::now() + PATIENCE;
+        while self.is_running() {
+            assert!(Instant::now() < deadline, "it hangs: outboard {:?}", self.arguments);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let code = self.child.wait().expect("it has ended").code();
+        let mut all = |pipe: Option<JoinHandle<Vec<u8>>>| {
+            pipe.map(|reader| reader.join().expect("reading doesn't panic")).unwrap_or_default()
+        };
+        let (stdout, stderr) = (all(self.stdout.take()), all(self.stderr.take()));
+        let arguments = std::mem::take(&mut self.arguments);
+        Ran { arguments, code, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(drop).unwrap_or_default();
+    }
+}
+
+/// How a command line ended.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    arguments: Vec<OsString>,
+    /// None when a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed as data.
+    pub stdout: Vec<u8>,
+    /// Everything else that it said.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// It must have ended well.
+    #[track_caller]
+    pub fn ok(self) -> Ran {
+        self.exits(0)
+    }
+
+    /// It must have ended with this code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Ran {
+        assert_eq!(self.code, Some(code), "{self}");
+        self
+    }
+
+    /// It must have said all of this on stderr, in whatever case.
+    #[track_caller]
+    pub fn says<'a>(self, words: impl IntoIterator<Item = &'a str>) -> Ran {
+        let said = self.stderr.to_lowercase();
+        for word in words {
+            assert!(said.contains(&word.to_lowercase()), "it doesn't say {word:?}: {self}");
+        }
+        self
+    }
+
+    /// What it printed, as text without the last line's end.
+    #[track_caller]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout).expect("it prints text").trim_end_matches('\n')
+    }
+
+    /// The one document that it printed, which must have a type.
+    #[track_caller]
+    pub fn document(&self) -> Value {
+        typed(serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("no document: {error}: {self}")))
+    }
+
+    /// The documents that it printed, one on each line.
+    #[track_caller]
+    pub fn documents(&self) -> Vec<Value> {
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON: {error}: {self}"));
+        self.text().lines().map(|line| typed(parse(line))).collect()
+    }
+
+    /// The error document, the last line on stderr.
+    #[track_caller]
+    pub fn error(&self) -> Value {
+        let last = self.stderr.lines().last().unwrap_or_default();
+        let document = typed(serde_json::from_str(last).unwrap_or_else(|error| panic!("no document: {error}: {self}")));
+        assert_eq!(document["$type"], "error", "{self}");
+        assert_eq!(document["exit"].as_i64(), self.code.map(i64::from), "{self}");
+        document
+    }
+}
+
+#[track_caller]
+fn typed(document: Value) -> Value {
+    assert!(document["$type"].is_string(), "a document without its $type: {document}");
+    document
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "outboard {:?} ended with {:?}", self.arguments, self.code)?;
+        let shown: String = String::from_utf8_lossy(&self.stdout).chars().take(2_000).collect();
+        writeln!(f, "stdout: {shown}\nstderr: {}", self.stderr)
+    }
+}

@@ -1,0 +1,63 @@
+//! Who doesn't belong: senders of garbage, and QUIC clients that speak another protocol. They use no room of ours but the
+//! identities.
+
+use outboard_net::Credentials;
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ClientConfig, Endpoint};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig as TlsConfig, RootCertStore};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+/// Sends so many datagrams of every length, every second one in the likeness of a handshake's beginning.
+pub fn datagrams_of_garbage(to: SocketAddr, count: usize) {
+    const LIKE_QUIC_1: [u8; 6] = [0xc3, 0, 0, 0, 1, 8];
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+    let mut chance = 1u64;
+    for round in 0..count {
+        let mut bytes: Vec<u8> = std::iter::repeat_with(|| {
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (chance >> 33) as u8
+        })
+        .take(round % 1_400 + 1)
+        .collect();
+        if round % 2 == 0 {
+            let shared = LIKE_QUIC_1.len().min(bytes.len());
+            bytes[..shared].copy_from_slice(&LIKE_QUIC_1[..shared]);
+        }
+        socket.send_to(&bytes, to).expect("the loopback takes it");
+    }
+}
+
+/// Whether a QUIC client with these credentials that asks for this protocol (ALPN) is turned away. A node judges the
+/// client's certificate when the client already counts the handshake as done, so a first stream is tried as well.
+pub async fn is_turned_away(at: SocketAddr, credentials: &Credentials, protocol: &[u8]) -> bool {
+    let endpoint = Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into()).expect("a socket");
+    let server_name = format!("{}.outboard", credentials.cluster());
+    let connecting = endpoint.connect_with(config(credentials, protocol), at, &server_name).expect("a sound config");
+    let Ok(connection) = connecting.await else { return true };
+    let answered = async {
+        let (mut send, mut receive) = connection.open_bi().await.ok()?;
+        send.write_all(b"let me in").await.ok()?;
+        receive.read(&mut [0; 16]).await.ok().flatten()
+    };
+    answered.await.is_none()
+}
+
+fn config(credentials: &Credentials, protocol: &[u8]) -> ClientConfig {
+    let parsed = "credentials hold what TLS takes";
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(credentials.ca_pem().as_bytes()).expect(parsed)).expect(parsed);
+    let chain = vec![CertificateDer::from_pem_slice(credentials.certificate_pem().as_bytes()).expect(parsed)];
+    let key = PrivateKeyDer::from_pem_slice(credentials.key_pem().as_bytes()).expect(parsed);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = TlsConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("ring knows TLS 1.3")
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .expect(parsed);
+    tls.alpn_protocols = vec![protocol.to_vec()];
+    ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("QUIC's first cipher is there")))
+}
