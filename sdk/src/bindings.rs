@@ -1,4 +1,4 @@
-//! What wit-bindgen makes of `wit/engine.wit`. Engine authors never see it; `guest.rs` is its only user.
+//! What wit-bindgen makes of `wit/engine.wit`. Authors never see it: `guest.rs` and `log.rs` stand before it (and `chaos` climbs over).
 
 wit_bindgen::generate!({
     path: "../wit",

@@ -1,8 +1,8 @@
 //! A cluster of real processes, made by `cluster init`, in a folder that goes with it.
 
-use crate::{PATIENCE, Program, Ran, Running, Status, free_addresses, wait_for};
-use outboard_client::{Client, Consistency, Context, Options};
-use rustix::process::{Pid, Signal, kill_process};
+use crate::{PATIENCE, Program, Ran, Running, Status, free_addresses, program, wait_for};
+use outboard_client::{Consistency, Context, Options};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
@@ -124,9 +124,7 @@ impl Cluster {
 
     /// SIGTERM; the exit code.
     pub fn terminate(&mut self, n: usize) -> Option<i32> {
-        let process = self.node(n).process.as_ref().expect("it runs");
-        let pid = Pid::from_raw(i32::try_from(process.id()).expect("a process number")).expect("not zero");
-        kill_process(pid, Signal::TERM).expect("a child takes signals");
+        program::signal(self.node(n).process.as_ref().expect("it runs"), "TERM");
         self.wait_for_end(n)
     }
 
@@ -170,13 +168,12 @@ impl Cluster {
     }
 
     /// What one node has, key by key, read from its own tables.
-    pub fn records_of(&self, n: usize) -> Vec<u8> {
+    pub fn records_of(&self, n: usize) -> BTreeMap<String, String> {
         let address = self.address(n).to_string();
         let scan = ["--endpoint", &address, "--consistency", "stale", "--timeout", "60s", "scan", "--values"];
         let ran = self.run(scan).ok();
-        let mut lines: Vec<&[u8]> = ran.stdout.split(|byte| *byte == b'\n').collect();
-        lines.sort_unstable();
-        lines.join(&b'\n')
+        let record = |line: &str| line.split_once('\t').map(|(key, value)| (key.to_owned(), value.to_owned()));
+        ran.text().lines().map(|line| record(line).expect("scan prints key, tab and value")).collect()
     }
 
     /// What the cluster says of itself, when it says anything.
@@ -209,10 +206,9 @@ impl Cluster {
         })
     }
 
-    /// A client in this process. Needs a tokio runtime.
-    pub fn client(&self) -> Client {
-        let options = Options { timeout: PATIENCE, consistency: Consistency::Linearizable, pinned: false };
-        Client::new(&self.client_context(), options).expect("the context is sound")
+    /// How a patient client behaves.
+    pub fn client_options(&self) -> Options {
+        Options { timeout: PATIENCE, consistency: Consistency::Linearizable, pinned: false }
     }
 
     /// What the admin has to show.

@@ -4,6 +4,7 @@
 //!
 //! - `program.rs`: runs command lines and judges how they end. `cluster.rs`: nodes as processes. `status.rs`: what they say.
 //! - `damage.rs`: what disks do to files. `tmpfs.rs`: small and read-only disks. `stranger.rs`: who doesn't belong.
+//! - `writer.rs`: a load that remembers what it was promised.
 //!
 //! Invariants: nothing outlives its test, even one that panics; tests run side by side, each on ports and in folders of its
 //! own; nothing is expected after a time, only waited for, with [`PATIENCE`] before giving up.
@@ -17,14 +18,16 @@ mod program;
 mod status;
 mod stranger;
 mod tmpfs;
+mod writer;
 
 pub use cluster::Cluster;
 pub use damage::Log;
 pub use ports::free_addresses;
 pub use program::{Program, Ran, Running};
 pub use status::{NodeView, Status};
-pub use stranger::{datagrams_of_garbage, is_turned_away};
+pub use stranger::{datagrams_of_garbage, is_cut_off_for, is_turned_away};
 pub use tmpfs::Tmpfs;
+pub use writer::Writer;
 
 use std::time::{Duration, Instant};
 
@@ -51,5 +54,7 @@ pub fn skip(missing: &str) {
 
 /// Whether this process may do anything, so that file modes don't stop it.
 pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+    use std::os::unix::fs::MetadataExt;
+    // Files belong to whoever makes them.
+    tempfile::tempfile().and_then(|file| file.metadata()).expect("a file can be made").uid() == 0
 }

@@ -96,23 +96,40 @@ impl Running {
         self.child.try_wait().expect("its end can be asked for").is_none()
     }
 
+    /// As Ctrl-C.
+    pub fn interrupt(&self) {
+        signal(&self.child, "INT");
+    }
+
     /// Waits for its end. One that hangs is killed, and the test fails.
-    pub fn finish(mut self) -> Ran {
+    pub fn finish(self) -> Ran {
+        self.finish_within(PATIENCE)
+    }
+
+    /// As [`Running::finish`], for what may take longer.
+    pub fn finish_within(mut self, patience: Duration) -> Ran {
         // Without a writer, whoever reads stdin finds its end.
         drop(self.child.stdin.take());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         while self.is_running() {
             assert!(Instant::now() < deadline, "it hangs: outboard {:?}", self.arguments);
             std::thread::sleep(Duration::from_millis(5));
         }
         let code = self.child.wait().expect("it has ended").code();
-        let mut all = |pipe: Option<JoinHandle<Vec<u8>>>| {
+        let all = |pipe: Option<JoinHandle<Vec<u8>>>| {
             pipe.map(|reader| reader.join().expect("reading doesn't panic")).unwrap_or_default()
         };
         let (stdout, stderr) = (all(self.stdout.take()), all(self.stderr.take()));
         let arguments = std::mem::take(&mut self.arguments);
         Ran { arguments, code, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() }
     }
+}
+
+/// Sends a signal to a child that was not waited for yet. By the shell: the standard library knows only how to kill.
+pub(crate) fn signal(child: &Child, signal: &str) {
+    let kill = format!("kill -{signal} {}", child.id());
+    let sent = Command::new("sh").args(["-c", &kill]).status().expect("there is a shell");
+    assert!(sent.success(), "a child takes signals");
 }
 
 impl Drop for Running {

@@ -3,7 +3,7 @@
 
 use outboard_net::Credentials;
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Endpoint};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig as TlsConfig, RootCertStore};
@@ -31,18 +31,32 @@ pub fn datagrams_of_garbage(to: SocketAddr, count: usize) {
 }
 
 /// Whether a QUIC client with these credentials that asks for this protocol (ALPN) is turned away. A node judges the
-/// client's certificate when the client already counts the handshake as done, so a first stream is tried as well.
+/// client's certificate when the client already counts the handshake as done, so its next word is waited for.
 pub async fn is_turned_away(at: SocketAddr, credentials: &Credentials, protocol: &[u8]) -> bool {
+    match connect(at, credentials, protocol).await {
+        Ok(connection) => was_closed(&connection).await,
+        Err(_) => true,
+    }
+}
+
+/// Whether a client that belongs loses its connection for sending this on a stream.
+pub async fn is_cut_off_for(at: SocketAddr, credentials: &Credentials, protocol: &[u8], bytes: &[u8]) -> bool {
+    let connection = connect(at, credentials, protocol).await.expect("it belongs");
+    let (mut send, _receive) = connection.open_bi().await.expect("a stream");
+    send.write_all(bytes).await.expect("the stream is open");
+    send.finish().expect("the stream is open");
+    was_closed(&connection).await
+}
+
+async fn connect(at: SocketAddr, credentials: &Credentials, protocol: &[u8]) -> Result<Connection, ConnectionError> {
     let endpoint = Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into()).expect("a socket");
     let server_name = format!("{}.outboard", credentials.cluster());
-    let connecting = endpoint.connect_with(config(credentials, protocol), at, &server_name).expect("a sound config");
-    let Ok(connection) = connecting.await else { return true };
-    let answered = async {
-        let (mut send, mut receive) = connection.open_bi().await.ok()?;
-        send.write_all(b"let me in").await.ok()?;
-        receive.read(&mut [0; 16]).await.ok().flatten()
-    };
-    answered.await.is_none()
+    endpoint.connect_with(config(credentials, protocol), at, &server_name).expect("a sound config").await
+}
+
+/// By the other side's word, not by silence.
+async fn was_closed(connection: &Connection) -> bool {
+    matches!(connection.closed().await, ConnectionError::ConnectionClosed(_) | ConnectionError::ApplicationClosed(_))
 }
 
 fn config(credentials: &Credentials, protocol: &[u8]) -> ClientConfig {

@@ -14,6 +14,7 @@ pub(crate) enum Code {
     NotANode,
     Halted,
     Protocol,
+    /// Not a failure to anyone: whoever read stdout has seen enough. The program ends quietly with 0.
     OutputClosed,
     ImportIncomplete,
     Usage,
@@ -43,8 +44,8 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    /// All of them, in the order of their numbers within each exit code.
-    pub(crate) const ALL: [Code; 36] = [
+    /// All that users see, in the order of their numbers within each exit code.
+    pub(crate) const ALL: [Code; 35] = [
         Code::Other,
         Code::ReadFile,
         Code::WriteFile,
@@ -55,7 +56,6 @@ impl Code {
         Code::NotANode,
         Code::Halted,
         Code::Protocol,
-        Code::OutputClosed,
         Code::ImportIncomplete,
         Code::Usage,
         Code::Input,

@@ -82,10 +82,7 @@ mod tests {
     #[test]
     fn text_that_is_no_encoding_is_refused() {
         for wrong in ["A", "AB=", "A===", "A*BC", "AB==C", "AB"] {
-            assert!(
-                from_base64(wrong.as_bytes()).is_err() || wrong == "AB" && from_base64(b"AB").is_err(),
-                "{wrong:?}"
-            );
+            assert!(from_base64(wrong.as_bytes()).is_err(), "{wrong:?} was taken");
         }
         assert_eq!(from_hex(b"00 fF"), Ok(vec![0, 255]));
         assert!(from_hex(b"0").is_err() && from_hex(b"0g").is_err());

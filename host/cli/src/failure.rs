@@ -32,9 +32,6 @@ impl Failure {
 
     /// To stderr, in the form that was asked for.
     pub(crate) fn print(&self, format: Format, quiet: bool) {
-        if self.code == Code::OutputClosed {
-            return;
-        }
         match format {
             Format::Json | Format::Jsonl => eprintln!("{}", self.document()),
             Format::Text | Format::Raw => eprint!("{}", self.text(quiet)),

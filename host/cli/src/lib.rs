@@ -45,6 +45,7 @@ pub fn main() -> ExitCode {
     let (format, quiet) = (cli.global.output, cli.global.quiet);
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.code == Code::OutputClosed => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print(format, quiet);
             ExitCode::from(failure.code.exit())
@@ -90,8 +91,10 @@ fn usage(error: &clap::Error) -> ExitCode {
         std::env::args().any(|argument| matches!(argument.as_str(), "json" | "jsonl" | "-ojson" | "-ojsonl"));
     if !is_answer && wants_json {
         let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        Failure::new(Code::Usage, message).help("outboard --help").print(Format::Json, false);
+        let cause: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+        Failure::new(Code::Usage, cause.join(" ").trim_start_matches("error: "))
+            .help("outboard --help")
+            .print(Format::Json, false);
     } else if error.print().is_err() {
         return ExitCode::FAILURE;
     }

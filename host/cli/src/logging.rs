@@ -19,8 +19,10 @@ pub(crate) enum LogFormat {
 pub(crate) fn start(global: &Global, command: &Command) {
     let format = if let Command::Start(args) = command { args.log_format } else { LogFormat::Text };
     let level = level(matches!(command, Command::Start(_)), global.verbose, global.quiet);
-    let filter =
-        EnvFilter::builder().with_default_directive(level.into()).with_env_var("OUTBOARD_LOG").from_env_lossy();
+    let filter = match std::env::var("OUTBOARD_LOG") {
+        Ok(directives) => EnvFilter::builder().parse_lossy(directives),
+        Err(_) => EnvFilter::builder().parse_lossy(directives(level, global.verbose)),
+    };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => builder.with_ansi(is_coloured()).with_target(false).try_init(),
@@ -28,6 +30,13 @@ pub(crate) fn start(global: &Global, command: &Command) {
     };
     // Only a second start in one process fails, and then the first one's settings hold.
     started.unwrap_or_default();
+}
+
+/// The libraries below speak only when something is wrong, or when everything is wanted.
+fn directives(ours: LevelFilter, verbose: u8) -> String {
+    let theirs = if verbose > 1 { ours } else { ours.min(LevelFilter::WARN) };
+    // Targets are compared by their beginning: this is all our rooms.
+    format!("{theirs},outboard={ours}")
 }
 
 fn level(is_node: bool, verbose: u8, quiet: bool) -> LevelFilter {
@@ -46,6 +55,13 @@ fn is_coloured() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_are_quieter_than_our_own_rooms() {
+        assert_eq!(directives(LevelFilter::INFO, 0), "warn,outboard=info");
+        assert_eq!(directives(LevelFilter::ERROR, 0), "error,outboard=error");
+        assert_eq!(directives(LevelFilter::TRACE, 2), "trace,outboard=trace");
+    }
 
     #[test]
     fn a_node_says_more_than_a_client() {

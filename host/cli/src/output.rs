@@ -80,8 +80,9 @@ fn check(document: &Value) {
 }
 
 fn failed(error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::new(Code::OutputClosed, "the output was closed"),
-        _ => Failure::new(Code::WriteFile, format!("can't write to stdout: {error}")),
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        Failure::new(Code::OutputClosed, "the output was closed")
+    } else {
+        Failure::new(Code::WriteFile, format!("can't write to stdout: {error}"))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::args::{Global, Reads};
 use crate::code::Code;
 use crate::failure::Failure;
-use outboard_client::{Client, Consistency, Context, Options};
+use outboard_client::{Client, ClientError, Consistency, Context, Options};
 
 /// Where a node listens unless it is told otherwise.
 pub(crate) const PORT: u16 = 4410;
@@ -33,10 +33,11 @@ pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
 pub(crate) async fn connect(global: &Global) -> Result<Client, Failure> {
     let options = options(global);
     let timeout = options.timeout;
-    match Client::connect_with(&context(global)?, options).await {
-        Ok(client) => Ok(client),
-        Err(error) => Err(Failure::from(error).help(unreached(timeout))),
-    }
+    Client::connect_with(&context(global)?, options).await.map_err(|error| {
+        let is_away = matches!(error, ClientError::Unavailable(_) | ClientError::Timeout(_));
+        let failure = Failure::from(error);
+        if is_away { failure.help(unreached(timeout)) } else { failure }
+    })
 }
 
 /// How a client of these flags behaves. Who asks one node for what it has wants that node's answer.

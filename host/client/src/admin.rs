@@ -49,7 +49,11 @@ impl Client {
     /// [`ClientError::Refused`]; the running engine goes on.
     pub async fn upgrade(&self, digest: &str) -> Result<Upgraded, ClientError> {
         let response = self.ask(RequestBody::EngineUpgrade { digest: digest.to_owned() }, Repeat::Never).await?;
-        if let Response::Upgraded(upgraded) = response { Ok(Upgraded::clone(&upgraded)) } else { Err(misplaced("an upgrade", &response)) }
+        if let Response::Upgraded(upgraded) = response {
+            Ok(Upgraded::clone(&upgraded))
+        } else {
+            Err(misplaced("an upgrade", &response))
+        }
     }
 
     /// Hands leadership over, to the most caught-up voter if none is named. Returns the new leader and its term.

@@ -9,8 +9,8 @@
 //!
 //! Never: prints, logs keys or values, or holds a lock while it waits.
 //!
-//! Tests: beside the files that decide without I/O (`verdict.rs`, `route.rs`, `reply.rs`, `context.rs`); with real nodes in
-//! `tests/`.
+//! Tests: beside the files that decide without I/O (`verdict.rs`, `route.rs`, `reply.rs`, `context.rs`); against
+//! made-up nodes over real QUIC in `tests/asking.rs`; with real nodes in the workspace's `tests/`.
 
 mod admin;
 mod ask;

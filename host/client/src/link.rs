@@ -15,6 +15,9 @@ const DIAL_MIN: Duration = Duration::from_millis(500);
 /// ... up to this.
 const DIAL_MAX: Duration = Duration::from_secs(4);
 
+/// What net says when the other side takes no more connections.
+const BUSY: &str = "too many connections";
+
 /// The way to one node.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -143,6 +146,8 @@ async fn dial(dialler: &Dialler, address: &str, patience: Duration) -> Result<Cl
 
 fn sort(error: NetError) -> OpenError {
     match error {
+        // A node that is full or about to stop refuses everybody, whoever it is.
+        NetError::Refused { ref what, .. } if what == BUSY => OpenError::Failed(error.to_string()),
         NetError::Refused { .. } | NetError::Tls { .. } | NetError::NotANode { .. } => {
             OpenError::Refused(error.to_string())
         }

@@ -16,6 +16,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// Written at once, in bytes; progress is told after each.
 const CHUNK_BYTES: usize = 64 << 10;
+/// The node is told to answer this much before the deadline, with what it knows until then.
+const GRACE: Duration = Duration::from_secs(1);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -79,8 +81,9 @@ impl Inner {
                 self.refused_by_all().map_or(again, |why| Attempt::End(ClientError::Auth(why)))
             }
         })?;
-        let left = deadline.saturating_duration_since(Instant::now()).as_millis();
-        let timeout_ms = u32::try_from(left).expect("a push's time is bounded");
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout_ms =
+            u32::try_from(left.saturating_sub(GRACE).max(left / 2).as_millis()).expect("a push's time is bounded");
         let frame =
             send(&connection, component, timeout_ms, progress).await.map_err(|error| lost(error.to_string()))?;
         let frame = frame.ok_or_else(|| lost("the node ended the transfer without an answer".to_owned()))?;

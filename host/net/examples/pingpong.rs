@@ -1,15 +1,16 @@
-//! Round trips of requests over one client connection on loopback, at several depths: `cargo run --release --example pingpong`.
+//! Round trips of requests on loopback, over one connection at several depths and over many: `cargo run --release --example pingpong`.
 //!
 //! Server and client run on a thread each with a runtime of their own, as a node and a client program do. Arguments: seconds for each depth
 //! (default 2), bytes of a message (default 256).
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use outboard_net::{Authority, ClientConnection, ClusterId, Credentials, Net, NetEvent, Options};
+use outboard_net::{Authority, ClientConnection, ClusterId, Credentials, Dialler, Net, NetEvent, Options};
 use outboard_raft::NodeId;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
@@ -22,20 +23,29 @@ fn main() {
     let node = authority.issue_node(NodeId(1)).expect("a node's certificate");
     let client = authority.issue_client("pingpong").expect("a client's certificate");
     let (address, listening) = std::sync::mpsc::channel();
-    std::thread::spawn(move || runtime().block_on(serve(node, address)));
+    std::thread::Builder::new()
+        .name("server".to_string())
+        .spawn(move || runtime().block_on(serve(node, address)))
+        .expect("a thread");
     let address = listening.recv().expect("the server listens");
     println!("{bytes} bytes each way, {seconds} s for each depth");
-    println!("depth   messages/s   median us    99 % us   CPU us per message, both sides");
+    println!("connections x depth   messages/s   median us    99 % us   CPU us per message, both sides");
     runtime().block_on(async {
-        let connection = ClientConnection::connect(address, &client).await.expect("a connection");
-        ask(&connection, 16, bytes, Duration::from_millis(300)).await;
-        for depth in [1, 16, 64, 256] {
+        for (count, depth) in [(1, 1), (1, 16), (1, 64), (1, 256), (50, 1), (256, 1)] {
+            // One socket for all, as a program with many clients in it would have.
+            let dialler = Dialler::new(&client).expect("a dialler");
+            let mut connections = Vec::new();
+            for _ in 0..count {
+                connections.push(dialler.connect(address).await.expect("a connection"));
+            }
+            ask(&connections, depth, bytes, Duration::from_millis(200)).await;
             let before = cpu_time();
-            let (count, mut times) = ask(&connection, depth, bytes, Duration::from_secs_f64(seconds)).await;
+            let mut times = ask(&connections, depth, bytes, Duration::from_secs_f64(seconds)).await;
+            let cpu = (cpu_time() - before).as_secs_f64() * 1e6 / times.len() as f64;
             times.sort_unstable();
             let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e6;
-            let cpu = (cpu_time() - before).as_secs_f64() * 1e6 / count as f64;
-            println!("{depth:5} {:12.0} {:11.1} {:10.1} {cpu:10.2}", count as f64 / seconds, at(0.5), at(0.99));
+            let speed = times.len() as f64 / seconds;
+            println!("{count:11} x {depth:5} {speed:12.0} {:11.1} {:10.1} {cpu:10.2}", at(0.5), at(0.99));
         }
     });
 }
@@ -68,13 +78,13 @@ async fn serve(credentials: Credentials, listening: std::sync::mpsc::Sender<Sock
     }
 }
 
-/// Keeps `depth` requests under way; returns how many were answered, and their times.
-async fn ask(connection: &ClientConnection, depth: usize, bytes: usize, time: Duration) -> (usize, Vec<Duration>) {
+/// Keeps `depth` requests under way on each connection; returns how long each took.
+async fn ask(connections: &[ClientConnection], depth: usize, bytes: usize, time: Duration) -> Vec<Duration> {
     let body = Bytes::from(vec![7; bytes]);
     let end = Instant::now() + time;
-    let connection = Arc::new(connection.clone());
-    let askers: Vec<_> = (0..depth)
-        .map(|_| {
+    let each = connections.iter().flat_map(|connection| std::iter::repeat_n(connection, depth));
+    let askers: Vec<_> = each
+        .map(|connection| {
             let (connection, body) = (connection.clone(), body.clone());
             tokio::spawn(async move {
                 let mut times = Vec::new();
@@ -91,5 +101,5 @@ async fn ask(connection: &ClientConnection, depth: usize, bytes: usize, time: Du
     for asker in askers {
         times.extend(asker.await.expect("an asker"));
     }
-    (times.len(), times)
+    times
 }

@@ -18,12 +18,12 @@ use tokio::time::timeout;
 
 use crate::bulk::BulkStream;
 use crate::credentials::Credentials;
+use crate::dial::refused;
 use crate::error::NetError;
 use crate::frame::{CLIENT_FRAME_BYTES_MAX, Frame, FrameReader, FrameWriter, ID_BYTES, ReadEnd};
 use crate::identity::{self, Principal};
 use crate::lane::{StreamKind, open_greeted};
 use crate::outbox::{Outbox, Room};
-use crate::peer::refused;
 use crate::refusal::{CloseCode, describe};
 use crate::requests::{REQUEST_UNITS_MAX, units};
 use crate::{tls, transport};
@@ -67,7 +67,7 @@ impl Dialler {
         };
         match timeout(CONNECT_TIMEOUT, connect).await {
             Ok(Ok((connection, send, receive))) => ClientConnection::start(connection, send, receive),
-            Ok(Err(error)) => Err(refused(address, &error)),
+            Ok(Err(error)) => Err(refused(address, CONNECT_TIMEOUT, &error)),
             Err(_) => Err(NetError::NoAnswer { address, seconds: CONNECT_TIMEOUT.as_secs() }),
         }
     }

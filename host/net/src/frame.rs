@@ -256,6 +256,26 @@ mod tests {
     }
 
     #[test]
+    fn random_bytes_are_frames_or_malformed_but_never_a_panic() {
+        let mut state = 7u64;
+        let mut next = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as usize
+        };
+        for _ in 0..2_000 {
+            let mut decoder = Decoder::new(300);
+            let mut frames = Vec::new();
+            for _ in 0..next() % 20 {
+                let chunk: Vec<u8> = (0..next() % 40).map(|_| (next() % 3) as u8).collect();
+                if decoder.push(Bytes::from(chunk), &mut frames).is_err() {
+                    break;
+                }
+            }
+            assert!(frames.iter().all(|frame| frame.len() <= 300));
+        }
+    }
+
+    #[test]
     fn a_claimed_length_allocates_little() {
         let mut decoder = Decoder::new(PEER_FRAME_BYTES_MAX);
         let mut frames = Vec::new();

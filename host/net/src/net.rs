@@ -1,8 +1,9 @@
 //! A node's net: one UDP port, everything that comes in on one channel of events, peers that are kept connected.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,10 +19,10 @@ use crate::counters::{Counters, Tally};
 use crate::credentials::Credentials;
 use crate::error::NetError;
 use crate::identity::{ClusterId, Principal};
-use crate::peer::{self, LinkStatus, Links, PeerSender};
+use crate::link::{LinkStatus, Links, PeerSender};
 use crate::refusal::CloseCode;
 use crate::requests::{ClientInfo, Responder};
-use crate::{serve, tls, transport};
+use crate::{dial, serve, tls, transport};
 
 /// How long `close` lets queued frames and responses go out.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -72,7 +73,7 @@ impl Options {
 /// Bounds on what strangers and clients may take.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Incoming connections that may stand at once.
+    /// Incoming connections that may stand at once. Beyond it peers still come in, clients don't.
     pub connections_max: usize,
     /// Incoming handshakes that may be in progress at once.
     pub handshakes_max: usize,
@@ -93,7 +94,7 @@ pub enum NetEvent {
     Peer {
         /// Who sent them.
         from: NodeId,
-        /// The frames, slices of what arrived.
+        /// The frames, slices of what arrived: whoever keeps a small one for long should copy it, it holds up to 64 KiB.
         frames: Vec<Bytes>,
     },
     /// Requests from a client, in its order.
@@ -176,7 +177,7 @@ impl Net {
         let new = self.shared.links.set(&peers);
         let mut tasks = self.tasks.lock().expect("nothing panics while it holds the tasks");
         tasks.retain(|task| !task.is_finished());
-        tasks.extend(new.into_iter().map(|link| tokio::spawn(peer::run(self.shared.clone(), link)).abort_handle()));
+        tasks.extend(new.into_iter().map(|link| tokio::spawn(dial::run(self.shared.clone(), link)).abort_handle()));
     }
 
     /// Opens a bulk stream to a peer whose link is up; waits while too many are open already.
@@ -196,6 +197,15 @@ impl Net {
         self.shared.endpoint.close(CloseCode::Stopping.number(), b"the node stops");
         // Goodbyes that take longer are for peers that aren't there.
         timeout(GOODBYE, self.shared.endpoint.wait_idle()).await.unwrap_or_default();
+    }
+}
+
+impl fmt::Debug for Net {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Net")
+            .field("node", &self.shared.node)
+            .field("address", &self.local_addr())
+            .finish_non_exhaustive()
     }
 }
 
@@ -261,6 +271,10 @@ impl Shared {
 
     pub(crate) async fn wait_closing(&self) {
         self.closing.subscribe().wait_for(|closing| *closing).await.map(drop).unwrap_or_default();
+    }
+
+    pub(crate) fn open_connections(&self) -> usize {
+        self.tally.connections_open.load(Ordering::Relaxed) as usize
     }
 
     /// Notes a peer's newest connection; returns the one before.

@@ -23,10 +23,12 @@ pub(crate) enum CloseCode {
     Slow,
     /// A response of ours was too long to be sent.
     TooLarge,
+    /// There are too many clients.
+    Busy,
 }
 
 impl CloseCode {
-    const ALL: [CloseCode; 7] = [
+    const ALL: [CloseCode; 8] = [
         CloseCode::Done,
         CloseCode::Stopping,
         CloseCode::Replaced,
@@ -34,6 +36,7 @@ impl CloseCode {
         CloseCode::Role,
         CloseCode::Slow,
         CloseCode::TooLarge,
+        CloseCode::Busy,
     ];
 
     fn text(self) -> &'static str {
@@ -45,6 +48,7 @@ impl CloseCode {
             CloseCode::Role => "this certificate is not for this purpose",
             CloseCode::Slow => "responses were not read",
             CloseCode::TooLarge => "the response is too long for a frame",
+            CloseCode::Busy => "too many connections",
         }
     }
 
@@ -91,14 +95,14 @@ impl Cause {
                 (Cause::of_code(close.error_code.into(), &reason), true)
             }
             ConnectionError::ApplicationClosed(close) => {
-                let role = close.error_code == CloseCode::Role.number();
                 let known = CloseCode::ALL.into_iter().find(|code| code.number() == close.error_code);
-                let text = match (close.reason.is_empty(), known) {
-                    (false, _) => String::from_utf8_lossy(&close.reason).into_owned(),
-                    (true, Some(code)) => code.text().to_string(),
-                    (true, None) => format!("closed with code {}", close.error_code),
+                let cause = match known {
+                    Some(CloseCode::Role) => Cause::Role,
+                    Some(CloseCode::Busy) => Cause::Busy,
+                    Some(code) if close.reason.is_empty() => Cause::Other(code.text().to_string()),
+                    Some(_) | None => Cause::Other(String::from_utf8_lossy(&close.reason).into_owned()),
                 };
-                (if role { Cause::Role } else { Cause::Other(text) }, true)
+                (cause, true)
             }
             ConnectionError::TimedOut => (Cause::Silence, false),
             ConnectionError::Reset => (Cause::Other("the other side was restarted".to_string()), true),

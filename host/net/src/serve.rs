@@ -27,6 +27,8 @@ use crate::{tls, transport};
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections beyond the limit that are let through to the handshake, because only after it a peer can be told from a client.
+const PEER_RESERVE: usize = 64;
 
 /// Takes connections as long as the endpoint stands.
 pub(crate) async fn accept(shared: Arc<Shared>) {
@@ -37,9 +39,9 @@ pub(crate) async fn accept(shared: Arc<Shared>) {
 
 fn admit(shared: &Arc<Shared>, incoming: Incoming) {
     let handshakes = shared.handshakes.load(Ordering::Relaxed);
-    let connections = shared.tally.connections_open.load(Ordering::Relaxed) as usize;
+    let connections = shared.open_connections();
     let limits = &shared.limits;
-    if handshakes >= limits.handshakes_max || connections + handshakes >= limits.connections_max {
+    if handshakes >= limits.handshakes_max || connections + handshakes >= limits.connections_max + PEER_RESERVE {
         refuse(shared, incoming.remote_address(), &Cause::Busy);
         incoming.refuse();
     } else if handshakes >= limits.handshakes_unproven_max && incoming.may_retry() {
@@ -71,6 +73,10 @@ async fn handshake(shared: Arc<Shared>, incoming: Incoming, handshaking: Handsha
         }
         Ok((_, Principal::Node(_) | Principal::Client { .. }, Purpose::Peer)) => {
             reject(&shared, &connection, &Cause::Role);
+        }
+        Ok((_, _, Purpose::Client)) if shared.open_connections() >= shared.limits.connections_max => {
+            refuse(&shared, address, &Cause::Busy);
+            CloseCode::Busy.close(&connection, None);
         }
         Ok((_, principal, Purpose::Client)) => {
             drop(handshaking);
@@ -117,6 +123,7 @@ async fn serve_peer(shared: Arc<Shared>, connection: Connection, from: NodeId) {
     let _open = Open::enter(shared.clone());
     add(&shared.tally.peers_accepted, 1);
     if let Some(older) = shared.replace_newest(from, &connection) {
+        tracing::debug!(%from, "a newer connection of the same peer");
         CloseCode::Replaced.close(&older, None);
     }
     if let Some(link) = shared.links.get(from) {

@@ -67,6 +67,27 @@ fn main() {
             black_box(empty.apply(&mut txn, at(n), &[b"DO"]).expect("no fault"));
         }
     });
+    let tables = r#"(import "outboard:engine/tables@0.1.0" "put" (func $put (param i32 i32 i32 i32 i32)))
+        (import "outboard:engine/tables@0.1.0" "get" (func $get (param i32 i32 i32 i32)))"#;
+    for (what, call) in [
+        (
+            "with a put of 256 bytes",
+            "(call $put (i32.const 0) (i32.const 64) (i32.const 4) (i32.const 1000) (i32.const 256))",
+        ),
+        ("with a get of 256 bytes", "(call $get (i32.const 0) (i32.const 64) (i32.const 4) (i32.const 16))"),
+    ] {
+        let apply = format!("{call} (call $ok (i32.const 64) (i32.const 5))");
+        let hand = Hand { apply, imports: tables.into(), ..Hand::default() }.build();
+        let mut applier = Applier::new(&sandbox, sandbox.admit(&hand).expect("admitted"), 1);
+        txn.put(Table::engine(1, 0), b"+OK\r", Bytes::copy_from_slice(&value)).expect("a short key");
+        txn.keep();
+        measure(what, |count| {
+            for n in 0..count {
+                black_box(applier.apply(&mut txn, at(n), &[b"DO", &key(n), &value]).expect("no fault"));
+                txn.discard();
+            }
+        });
+    }
     few("a fresh instance of kv with its first GET", |count| {
         for n in 0..count {
             let mut querier = Querier::new(&sandbox, kv.clone(), 1);

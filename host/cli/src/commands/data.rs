@@ -53,8 +53,8 @@ pub(crate) struct DelArgs {
 /// Flags of `call`.
 #[derive(Args, Debug)]
 pub(crate) struct CallArgs {
-    /// The command's name and its arguments, as the engine takes them
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    /// The command's name and its arguments, as the engine takes them; after -- they may begin with a dash
+    #[arg(required = true, allow_negative_numbers = true)]
     command: Vec<OsString>,
     /// Doing it twice is harmless: ask again when an answer is lost
     #[arg(long)]
@@ -68,15 +68,15 @@ pub(crate) async fn get(global: &Global, args: GetArgs, out: &mut Output) -> Res
     let client = session::client(global)?;
     let value =
         client.command([b"GET", key.as_slice()]).idempotent(true).await.map_err(|error| engine_says("get", error))?;
-    match value {
-        Reply::Nil => Err(Failure::new(Code::KeyNotFound, format!("there is no key {}", show(&key)))),
-        value => match out.format() {
-            Format::Text => out.line(reply::text(&value)),
-            Format::Raw => out.bytes(&reply::raw(&value)),
-            Format::Json | Format::Jsonl => {
-                out.document(&json!({ "$type": "value", "key": json::bytes(&key), "value": reply::value(&value) }))
-            }
-        },
+    if value.is_nil() {
+        return Err(Failure::new(Code::KeyNotFound, format!("there is no key {}", show(&key))));
+    }
+    match out.format() {
+        Format::Text => out.line(reply::text(&value)),
+        Format::Raw => out.bytes(&reply::raw(&value)),
+        Format::Json | Format::Jsonl => {
+            out.document(&json!({ "$type": "value", "key": json::bytes(&key), "value": reply::value(&value) }))
+        }
     }
 }
 
@@ -91,7 +91,13 @@ pub(crate) async fn put(global: &Global, args: PutArgs, out: &mut Output) -> Res
         (None, false) => vec![word(b"SET"), key.clone(), value],
     };
     let client = session::client(global)?;
-    let answer = client.command_bytes(command).await.map_err(|error| engine_says("put", error))?;
+    let is_conditional = expected.is_some() || args.if_absent;
+    let answer = client.command_bytes(command).await.map_err(|error| match (&error, is_conditional) {
+        (ClientError::Rejected(_), true) => {
+            Failure::from(error).help("conditions need an engine that knows them, such as kv")
+        }
+        _ => engine_says("put", error),
+    })?;
     check_written(&key, expected.is_some(), args.if_absent, &answer)?;
     done(out, json!({ "$type": "written", "key": json::bytes(&key) }), "OK")
 }
@@ -157,6 +163,8 @@ fn engine_says(verb: &str, error: ClientError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser;
 
     #[test]
     fn a_conditional_write_that_did_not_happen_is_a_failed_precondition() {
@@ -168,6 +176,15 @@ mod tests {
         assert_eq!(exit(true, false, Reply::Nil), Some("OB4001"));
         assert_eq!(exit(false, true, Reply::Nil), Some("OB4002"));
         assert_eq!(exit(false, true, Reply::Text(Bytes::from_static(b"OK"))), None);
+    }
+
+    #[test]
+    fn a_call_takes_negative_numbers_and_global_flags_behind_it() {
+        let cli =
+            Cli::try_parse_from(["outboard", "call", "incrby", "n", "-5", "-o", "json", "--", "-x"]).expect("flags");
+        assert_eq!(cli.global.output, Format::Json);
+        let Command::Call(args) = cli.command else { panic!("call was asked for") };
+        assert_eq!(args.command, ["incrby", "n", "-5", "-x"].map(OsString::from));
     }
 
     #[test]

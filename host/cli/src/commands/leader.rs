@@ -17,12 +17,22 @@ pub(crate) enum LeaderCommand {
     Transfer {
         /// The node that is to lead
         node: Option<String>,
+        /// Find the node, move nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
 pub(crate) async fn run(global: &Global, command: LeaderCommand, out: &mut Output) -> Result<(), Failure> {
-    let LeaderCommand::Transfer { node } = command;
+    let LeaderCommand::Transfer { node, dry_run } = command;
     let client = session::client(global)?;
+    if dry_run {
+        let status = client.status().await?;
+        let to = node.as_deref().map(|name| find_node(&status, name)).transpose()?;
+        let name = to.map_or("the most caught-up voter", |member| member.name.as_str());
+        eprintln!("would hand leadership over to {name}");
+        return Ok(());
+    }
     let moved = transfer(&client, node.as_deref()).await?;
     if out.format().is_json() {
         out.document(&json!({ "$type": "transferred", "leader": moved.name, "term": json::id(moved.term) }))

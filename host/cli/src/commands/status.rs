@@ -76,9 +76,10 @@ fn judge(status: &ClusterStatus) -> Result<(), Failure> {
 pub(crate) fn text(status: &ClusterStatus) -> Vec<String> {
     let voters = status.members.iter().filter(|member| member.voter).count();
     let mut lines = vec![format!(
-        "cluster {}   {}   {voters} voters   term {}   commit {}",
+        "cluster {}   {}   {voters} {}   term {}   commit {}",
         status.cluster,
         Health::of(status).word(),
+        if voters == 1 { "voter" } else { "voters" },
         term(status),
         commit(status),
     )];

@@ -126,8 +126,7 @@ fn a_peer_that_was_killed_without_a_goodbye_is_connected_again_both_ways() {
         let (dead, death) = tokio::sync::oneshot::channel();
         let second = (credentials.clone(), peers.clone());
         std::thread::spawn(move || {
-            let two =
-                other.block_on(async { Node::start_with(second.0, there, &second.1, Default::default()).await });
+            let two = other.block_on(async { Node::start_with(second.0, there, &second.1, Default::default()).await });
             // Runs in short turns until told to stop; what the destructor would say is never sent, its runtime is gone.
             while kill.try_recv().is_err() {
                 other.block_on(async { tokio::time::sleep(std::time::Duration::from_millis(5)).await });

@@ -143,6 +143,12 @@ async fn connections_beyond_the_limit_are_refused_until_one_ends() {
     let third = soon(ClientConnection::connect(echo.address, &credentials)).await;
     assert!(matches!(&third, Err(NetError::Refused { what, .. }) if what.contains("too many")), "{third:?}");
     assert_eq!(echo.net.counters().refused_busy, 1);
+    // A peer still comes in.
+    let peers = BTreeMap::from([(NodeId(1), echo.address)]);
+    let mut peer = Node::start(&echo.authority, 2, socket(), &peers).await;
+    peer.up(1).await;
+    peer.net.close().await;
+    until(|| echo.net.counters().connections_open == 2).await;
     drop(first);
     until(|| echo.net.counters().connections_open == 1).await;
     echo.assert_serving().await;

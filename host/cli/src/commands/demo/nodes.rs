@@ -110,6 +110,11 @@ impl Nodes {
         found.ok_or_else(|| no_such_node(text, self.slots.iter().map(|slot| slot.name.as_str()).chain(["leader"])))
     }
 
+    /// The names of those that don't run.
+    pub(crate) fn stopped(&self) -> Vec<String> {
+        self.slots.iter().filter(|slot| slot.node.is_none()).map(|slot| slot.name.clone()).collect()
+    }
+
     /// Starts a node that was killed, and waits until it has caught up.
     pub(crate) async fn start_again(&mut self, client: &Client, text: &str) -> Result<Started, Failure> {
         let place = self.find(text, None)?;

@@ -16,7 +16,7 @@ use outboard_wire::client::engine_title;
 use serde_json::json;
 
 /// Spreading and compiling take longer than a command: this long at least.
-const TIMEOUT_MIN: Duration = Duration::from_secs(60);
+const TIMEOUT_MIN: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(global: &Global, target: &str, dry_run: bool, out: &mut Output) -> Result<(), Failure> {
     let component = component::named(target)?;

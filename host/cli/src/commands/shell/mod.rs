@@ -159,6 +159,13 @@ impl Shell<'_> {
                 Ok(Answer::plain(&started.text(), started.document()))
             }
             Step::Upgrade(target) => {
+                // A switch needs every voter, and the demo can bring back those that it killed.
+                let client = self.client.clone();
+                if let Some(nodes) = self.nodes.as_deref_mut() {
+                    for name in nodes.stopped() {
+                        eprintln!("an upgrade needs every voter: {}", nodes.start_again(&client, &name).await?.text());
+                    }
+                }
                 let switch = engine::upgrade::switch(&self.client, self.global, target).await?;
                 switch.check()?;
                 Ok(Answer::plain(&switch.text(), switch.document()))

@@ -1,0 +1,216 @@
+//! The client against made-up nodes: real QUIC on loopback, with answers written here.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use outboard_client::{Client, ClientError, Context, Options};
+use outboard_net::{Authority, ClusterId, Net, NetEvent, Responder};
+use outboard_raft::NodeId;
+use outboard_wire::client::{Answer, Hint, Request, RequestBody, Response};
+use tokio::sync::mpsc;
+
+/// What a made-up node does with a command.
+#[derive(Clone)]
+#[allow(clippy::large_enum_variant, reason = "a handful of them")]
+enum Behaviour {
+    Reply(&'static str),
+    Respond(Response),
+    Hint(SocketAddr, &'static str),
+    /// It takes the request and says nothing.
+    Silent,
+    /// It ends the connection after the request came.
+    Hang,
+}
+
+struct FakeNode {
+    address: SocketAddr,
+    /// The commands that came, by their first argument.
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+struct World {
+    authority: Authority,
+}
+
+impl World {
+    fn new() -> World {
+        World { authority: Authority::create(ClusterId::random()).expect("an authority") }
+    }
+
+    /// Behaves as told for one command after the other, then always as the last.
+    async fn node(&self, id: u64, behaviours: Vec<Behaviour>) -> FakeNode {
+        let (events, mut incoming) = mpsc::channel(64);
+        let credentials = self.authority.issue_node(NodeId(id)).expect("credentials");
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let options = outboard_net::Options::new(listen, credentials, Default::default());
+        let net = Net::bind(options, events).await.expect("loopback has free ports");
+        let address = net.local_addr();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let log = heard.clone();
+        tokio::spawn(async move {
+            let mut next = behaviours.into_iter().peekable();
+            let mut unanswered: Vec<Responder> = Vec::new();
+            while let Some(event) = incoming.recv().await {
+                let NetEvent::Client { requests, .. } = event else { continue };
+                for (request, responder) in requests {
+                    let RequestBody::Command { arguments, .. } = Request::decode(&request).expect("a request").body
+                    else {
+                        send(responder, None, Response::NotDone("alive".into()));
+                        continue;
+                    };
+                    log.lock().expect("a log").push(String::from_utf8_lossy(&arguments[0]).into_owned());
+                    let behaviour = if next.len() > 1 { next.next() } else { next.peek().cloned() };
+                    match behaviour.expect("a node has a behaviour") {
+                        Behaviour::Reply(reply) => {
+                            send(responder, None, Response::Reply(Bytes::from_static(reply.as_bytes())))
+                        }
+                        Behaviour::Respond(response) => send(responder, None, response),
+                        Behaviour::Hint(leader, reply) => {
+                            let hint = Hint { node: 9, address: leader.to_string() };
+                            send(responder, Some(hint), Response::Reply(Bytes::from_static(reply.as_bytes())));
+                        }
+                        Behaviour::Silent => unanswered.push(responder),
+                        Behaviour::Hang => {
+                            net.close().await;
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+        FakeNode { address, heard }
+    }
+
+    fn client(&self, nodes: &[&FakeNode]) -> Client {
+        let endpoints = nodes.iter().map(|node| node.address.to_string()).collect();
+        let context = Context::new(endpoints, self.authority.issue_client("test").expect("credentials"));
+        Client::new(&context, Options { timeout: Duration::from_secs(20), ..Options::default() }).expect("a client")
+    }
+}
+
+impl FakeNode {
+    fn heard(&self) -> Vec<String> {
+        self.heard.lock().expect("a log").clone()
+    }
+}
+
+fn send(responder: Responder, leader: Option<Hint>, response: Response) {
+    responder.send(Bytes::from(Answer { leader, response }.encode()));
+}
+
+#[tokio::test]
+async fn a_command_is_answered() {
+    let world = World::new();
+    let node = world.node(1, vec![Behaviour::Reply(":7\r\n")]).await;
+    let reply = world.client(&[&node]).command(["INCR", "n"]).await.expect("an answer");
+    assert_eq!(reply.as_integer(), Some(7));
+}
+
+#[tokio::test]
+async fn what_was_not_done_is_asked_elsewhere() {
+    let world = World::new();
+    let first = world.node(1, vec![Behaviour::Respond(Response::NotDone("no leader".into()))]).await;
+    let second = world.node(2, vec![Behaviour::Reply("+OK\r\n")]).await;
+    let client = world.client(&[&first, &second]);
+    assert!(client.command(["SET", "k", "v"]).await.expect("an answer").is_ok());
+    assert_eq!((first.heard().len(), second.heard().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_write_that_was_sent_and_lost_is_never_sent_again() {
+    let world = World::new();
+    let first = world.node(1, vec![Behaviour::Hang]).await;
+    let second = world.node(2, vec![Behaviour::Reply("+OK\r\n")]).await;
+    let client = world.client(&[&first, &second]);
+    let error = client.command(["INCR", "n"]).await.expect_err("nobody knows");
+    assert!(matches!(error, ClientError::Unknown(_)), "{error:?}");
+    assert!(second.heard().is_empty());
+    // The client itself goes on, with the other node.
+    assert!(client.command(["SET", "k", "v"]).await.expect("an answer").is_ok());
+}
+
+#[tokio::test]
+async fn what_may_be_done_twice_is_asked_again_after_a_loss_and_after_silence() {
+    let world = World::new();
+    for gone in [Behaviour::Hang, Behaviour::Silent] {
+        let first = world.node(1, vec![gone]).await;
+        let second = world.node(2, vec![Behaviour::Reply("$1\r\nv\r\n")]).await;
+        let client = world.client(&[&first, &second]);
+        let reply = client.command(["GET", "k"]).idempotent(true).await.expect("an answer");
+        assert_eq!(reply.as_bytes(), Some(&b"v"[..]));
+        assert_eq!(first.heard(), ["GET"]);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_node_keeps_its_write_and_loses_the_next_question() {
+    let world = World::new();
+    let first = world.node(1, vec![Behaviour::Silent]).await;
+    let second = world.node(2, vec![Behaviour::Reply(":1\r\n")]).await;
+    let client = world.client(&[&first, &second]);
+    let write = client.command(["INCR", "n"]).timeout(Duration::from_secs(1)).await;
+    assert!(matches!(write, Err(ClientError::Unknown(_))), "{write:?}");
+    assert!(second.heard().is_empty());
+    client.command(["INCR", "n"]).await.expect("an answer");
+    assert_eq!((first.heard().len(), second.heard().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_hint_is_followed() {
+    let world = World::new();
+    let leader = world.node(2, vec![Behaviour::Reply(":2\r\n")]).await;
+    let follower = world.node(1, vec![Behaviour::Hint(leader.address, ":1\r\n")]).await;
+    let client = world.client(&[&follower]);
+    client.command(["INCR", "n"]).await.expect("an answer");
+    // The leader is connected to beside the traffic, which goes on meanwhile.
+    while leader.heard().is_empty() {
+        client.command(["INCR", "n"]).await.expect("an answer");
+    }
+    let before = follower.heard().len();
+    client.command(["INCR", "n"]).await.expect("an answer");
+    assert_eq!(follower.heard().len(), before);
+}
+
+#[tokio::test]
+async fn many_tasks_share_one_connection() {
+    let world = World::new();
+    let node = world.node(1, vec![Behaviour::Reply("+OK\r\n")]).await;
+    let client = world.client(&[&node]);
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..256 {
+        let client = client.clone();
+        calls.spawn(async move { client.command(["SET", &number.to_string(), "v"]).await.map(|reply| reply.is_ok()) });
+    }
+    while let Some(call) = calls.join_next().await {
+        assert_eq!(call.expect("no panic"), Ok(true));
+    }
+    assert_eq!(node.heard().len(), 256);
+}
+
+#[tokio::test]
+async fn a_foreign_cluster_is_an_error_of_credentials_at_once() {
+    let (world, other) = (World::new(), World::new());
+    let node = world.node(1, vec![Behaviour::Reply("+OK\r\n")]).await;
+    let error = other.client(&[&node]).command(["GET", "k"]).await.expect_err("another cluster");
+    assert!(matches!(error, ClientError::Auth(_)), "{error:?}");
+    assert!(node.heard().is_empty());
+}
+
+#[tokio::test]
+async fn decisions_come_back_as_they_are() {
+    let world = World::new();
+    let decisions = vec![
+        Behaviour::Respond(Response::Rejected("ERR no".into())),
+        Behaviour::Respond(Response::Failed("trap".into())),
+        Behaviour::Respond(Response::Invalid("too long".into())),
+        Behaviour::Reply("nonsense"),
+    ];
+    let node = world.node(1, decisions).await;
+    let client = world.client(&[&node]);
+    assert_eq!(client.command(["X"]).await, Err(ClientError::Rejected("ERR no".into())));
+    assert_eq!(client.command(["X"]).await, Err(ClientError::Failed("trap".into())));
+    assert_eq!(client.command(["X"]).await, Err(ClientError::Invalid("too long".into())));
+    assert!(matches!(client.command(["X"]).await, Err(ClientError::Protocol(_))));
+}

@@ -1,0 +1,59 @@
+//! What is left after a kill, and what is done about damaged bytes.
+
+use crate::OUTBOARD;
+use outboard_tests::{Cluster, Log, Writer};
+
+#[test]
+fn the_leaders_death_under_load_loses_nothing_and_its_return_makes_all_equal() {
+    let mut cluster = Cluster::start(OUTBOARD, 3);
+    let writer = Writer::start(&cluster);
+    writer.wait_for_more(200);
+    let leader = cluster.leader();
+    cluster.kill(leader);
+    writer.wait_for_more(200);
+    cluster.start_node(leader);
+    writer.wait_for_more(200);
+    let promised = writer.finish();
+    cluster.settled();
+    for n in cluster.all() {
+        let records = cluster.records_of(n);
+        assert!(promised.iter().all(|(key, value)| records.get(key) == Some(value)), "n{n} lost acknowledged writes");
+    }
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_nothing_acknowledged_is_lost() {
+    let mut cluster = Cluster::start(OUTBOARD, 1);
+    for key in ["a", "b", "c"] {
+        cluster.run(["put", key, "kept"]).ok();
+    }
+    cluster.kill(1);
+    Log::of(cluster.dir(1)).leave_a_torn_tail();
+    cluster.start_node(1);
+    cluster.wait_for_log(1, "torn tail");
+    for key in ["a", "b", "c"] {
+        assert_eq!(cluster.run(["get", key]).ok().text(), "kept");
+    }
+    cluster.run(["put", "d", "goes on"]).ok();
+}
+
+#[test]
+fn a_flipped_bit_in_the_middle_of_the_log_is_told_with_file_and_offset_and_the_node_does_not_serve() {
+    let mut cluster = Cluster::start(OUTBOARD, 3);
+    for number in 0..20 {
+        cluster.run(["put", &format!("k{number}"), "kept"]).ok();
+    }
+    cluster.settled();
+    let victim = 3;
+    cluster.kill(victim);
+    let log = Log::of(cluster.dir(victim));
+    log.flip_a_bit_in_the_middle();
+    let refusal = cluster.try_start(victim).exits(8).says(["OB8001", log.file_name()]);
+    let named =
+        refusal.stderr.split(|letter: char| !letter.is_ascii_digit()).filter_map(|word| word.parse::<u64>().ok());
+    assert!(named.max().is_some_and(|offset| offset >= 64), "no offset in: {refusal}");
+    // A second start says the same: nothing was cut or repaired.
+    cluster.try_start(victim).exits(8);
+    // The others hold the data.
+    assert_eq!(cluster.run(["get", "k7"]).ok().text(), "kept");
+}
