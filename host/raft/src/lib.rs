@@ -4,26 +4,29 @@
 //! # What the owner does
 //!
 //! Build a [`Raft`] from what is on disk ([`Start`]). Then loop: take all inputs that are waiting (`step`, `tick`,
-//! `on_...`) and all commands (`propose`, `read`, ...), call [`Raft::ready`] once, and do what it says:
+//! `on_...`) and all commands (`propose`, `read`, ...), call [`Raft::ready`] once for all of them, and do what it says.
+//! A proposal or a read does nothing before the next `ready`: what is taken in together leaves in one message.
 //!
 //! 1. `send`: give to the network at once, beside everything else. A leader's Appends leave while its own disk writes.
 //! 2. `persist`: queue for the log's only writer, in order. The writer appends hard state and entries (overwriting from
 //!    the first entry's index on), syncs once for all batches that wait, *then* gives their `then_send` to the network
 //!    and reports each by `on_persisted`. Nothing in `then_send` may leave earlier: it promises what the batch holds.
-//! 3. `apply`: apply in order and report by `on_applied`. These entries are committed and on this node's disk. The
-//!    store's applied index, once durable, is where the next start begins; report only what need not come again.
+//! 3. `apply`: apply in order and report by `on_applied`. These entries are committed and on this node's disk. One ready
+//!    carries one group; more come with the next ones, so call again as long as it is not empty.
 //! 4. `barriers`: a read may be served once the store has applied the barrier's index. `barriers_lost`: answer that
-//!    leadership was lost.
-//! 5. `reads`: read the entries from the log on disk and answer every request by `on_log_read`, an empty answer if they
-//!    are gone.
+//!    leadership was lost. Every read that was taken ends in one of the two.
+//! 5. `reads`: read the entries from the log on disk, after all batches handed out earlier, and answer every request by
+//!    `on_log_read`, an empty answer if they are gone.
 //! 6. `snapshots`: stream a snapshot of the store as of now with the request's term; report the end by
-//!    `on_snapshot_sent`, good or bad, every time. Keep the log behind that snapshot until then (don't `compact`).
+//!    `on_snapshot_sent`, good or bad, every time, and good only when the receiver has told its core. Keep the log behind
+//!    that snapshot until then (don't `compact`).
 //! 7. `install`: after all earlier batches are persisted and nothing is being applied, replace the store by the staged
 //!    snapshot, then empty the log to begin after it (hard state stays), report by `on_snapshot_installed`. A staged
-//!    snapshot that is not asked for in the next ready can be thrown away.
+//!    snapshot that is not asked for in the next ready can be thrown away. A start that finds the store ahead of the
+//!    log's end has crashed between the two steps: empty the log first.
 //!
-//! After the store is durable up to some index, drop the log up to there with `compact` and on disk. A failed write is
-//! not reported: the node halts.
+//! After the store is durable up to some index, drop the log up to there (or somewhat less: followers that lag behind
+//! it need a whole snapshot) with `compact` and on disk. A failed write or read is not reported: the node halts.
 //!
 //! # What holds
 //!

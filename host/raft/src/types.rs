@@ -124,7 +124,7 @@ impl Entry {
 impl Index {
     /// The place after this one.
     pub fn next(self) -> Index {
-        Index(self.0 + 1)
+        Index(self.0.saturating_add(1))
     }
 
     /// The place before this one; before the log there is only 0.

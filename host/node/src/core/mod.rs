@@ -178,8 +178,11 @@ impl Core {
         self.now = now;
         self.maybe_propose_genesis();
         self.maybe_release_parked(out);
-        let ready = self.raft.ready();
-        if !ready.is_empty() {
+        loop {
+            let ready = self.raft.ready();
+            if ready.is_empty() {
+                break;
+            }
             self.on_ready(ready, out);
         }
         self.on_leader_change(out);

@@ -15,6 +15,7 @@ fn every_script_goes_as_it_is_told() {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     paths.sort();
+    assert!(paths.len() > 25, "the scripts are there");
     let failed: Vec<_> = paths.iter().filter(|path| !goes_as_told(path)).collect();
     assert!(failed.is_empty(), "these went differently: {failed:#?}");
 }
