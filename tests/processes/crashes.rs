@@ -3,6 +3,9 @@
 use crate::OUTBOARD;
 use outboard_tests::{Cluster, Log, Writer};
 
+/// Kills, one node after the other.
+const ROUNDS: usize = 30;
+
 #[test]
 fn the_leaders_death_under_load_loses_nothing_and_its_return_makes_all_equal() {
     let mut cluster = Cluster::start(OUTBOARD, 3);
@@ -56,4 +59,29 @@ fn a_flipped_bit_in_the_middle_of_the_log_is_told_with_file_and_offset_and_the_n
     cluster.try_start(victim).exits(8);
     // The others hold the data.
     assert_eq!(cluster.run(["get", "k7"]).ok().text(), "kept");
+}
+
+#[test]
+fn kills_in_turn_under_load_lose_nothing_though_no_node_gets_the_time_to_catch_up() {
+    let mut cluster = Cluster::start(OUTBOARD, 3);
+    let writer = Writer::start(&cluster);
+    for round in 0..ROUNDS {
+        writer.wait_for_more(50);
+        let victim = round % 3 + 1;
+        cluster.kill(victim);
+        cluster.start_node(victim);
+    }
+    writer.wait_for_more(50);
+    // And all of them, so that what is there afterwards was on disks.
+    cluster.kill_all();
+    writer.stop();
+    cluster.start_all();
+    let promised = writer.finish();
+    cluster.settled();
+    let first = cluster.records_of(1);
+    let lost: Vec<&String> = promised.keys().filter(|key| first.get(*key) != promised.get(*key)).collect();
+    assert!(lost.is_empty(), "lost {} of {}: {lost:?}", lost.len(), promised.len());
+    for n in cluster.all() {
+        assert!(cluster.records_of(n) == first, "n{n} has other records than n1");
+    }
 }

@@ -50,7 +50,7 @@ impl Client {
     pub async fn upgrade(&self, digest: &str) -> Result<Upgraded, ClientError> {
         let response = self.ask(RequestBody::EngineUpgrade { digest: digest.to_owned() }, Repeat::Never).await?;
         if let Response::Upgraded(upgraded) = response {
-            Ok(Upgraded::clone(&upgraded))
+            Ok(*upgraded)
         } else {
             Err(misplaced("an upgrade", &response))
         }

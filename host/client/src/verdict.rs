@@ -14,7 +14,6 @@ pub(crate) enum Repeat {
 
 /// How one attempt at one node went.
 #[derive(Clone, Eq, PartialEq, Debug)]
-#[allow(clippy::large_enum_variant, reason = "returned once and looked into at once, never stored")]
 pub(crate) enum Outcome {
     /// The node answered.
     Answered(Response),
@@ -34,7 +33,6 @@ pub(crate) enum Outcome {
 
 /// What follows from it.
 #[derive(Clone, Eq, PartialEq, Debug)]
-#[allow(clippy::large_enum_variant, reason = "returned once and looked into at once, never stored")]
 pub(crate) enum Verdict {
     /// This is the answer.
     Done(Response),

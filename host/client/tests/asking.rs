@@ -13,7 +13,6 @@ use tokio::sync::mpsc;
 
 /// What a made-up node does with a command.
 #[derive(Clone)]
-#[allow(clippy::large_enum_variant, reason = "a handful of them")]
 enum Behaviour {
     Reply(&'static str),
     Respond(Response),

@@ -71,9 +71,7 @@ impl StartError {
     pub(crate) fn wal(error: WalError, dir: &std::path::Path) -> StartError {
         match error {
             WalError::Locked { .. } => StartError::Locked { dir: dir.to_owned() },
-            WalError::OtherCluster { .. } => {
-                StartError::OtherCluster { dir: dir.to_owned(), what: error.to_string() }
-            }
+            WalError::OtherCluster { .. } => StartError::OtherCluster { dir: dir.to_owned(), what: error.to_string() },
             WalError::Corrupt { .. } => StartError::Corrupt(error.to_string()),
             WalError::Full { .. } => StartError::Full(error.to_string()),
             WalError::Io { source, file, .. } => StartError::Folder { path: file.into(), source },

@@ -173,9 +173,10 @@ impl DataFolder {
         let cluster: ClusterId =
             file.cluster.parse().map_err(|_| not_a_node(format!("node.toml names no cluster: {:?}", file.cluster)))?;
         let node = NodeId(file.node);
-        let members = file.members.into_iter().map(|member| {
-            (NodeId(member.id), crate::core::Member { name: member.name, address: member.address })
-        });
+        let members = file
+            .members
+            .into_iter()
+            .map(|member| (NodeId(member.id), crate::core::Member { name: member.name, address: member.address }));
         let members: BTreeMap<_, _> = members.collect();
         if !members.contains_key(&node) {
             return Err(not_a_node(format!("node.toml does not list {node} among the members")));

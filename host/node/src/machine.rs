@@ -14,7 +14,7 @@ use outboard_raft::{Entry, Index, Membership, Payload, Position, SnapshotMeta};
 use outboard_sandbox::{Applier, Component, Moment, Outcome};
 use outboard_store::{Records, Store, StoreError, Transaction, View};
 use outboard_wire::client::{Response, Upgraded};
-use outboard_wire::command::{Command, Digest, EngineRecord, Stamped, Upgrade};
+use outboard_wire::command::{Command, EngineRecord, Stamped, Upgrade};
 use outboard_wire::status::ChainMark;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -223,7 +223,7 @@ impl Machine {
         self.switch_to(Active { engine: to.clone(), since: index.0, schema: to.schema });
         let pause_us = (self.stopwatch)().saturating_sub(began);
         tracing::info!(from = %before.engine.digest, to = %to.digest, index = index.0, pause_us, "engine switched");
-        Response::Upgraded(Upgraded { from: before.engine, to, index: index.0, pause_us })
+        Response::Upgraded(Box::new(Upgraded { from: before.engine, to, index: index.0, pause_us }))
     }
 
     fn switch_to(&mut self, active: Active) {
@@ -334,7 +334,7 @@ fn chained(response: &Response) -> &[u8] {
         Response::Reply(bytes) => bytes,
         Response::Rejected(text) | Response::Failed(text) => text.as_bytes(),
         Response::UpgradeRefused(reason) | Response::Invalid(reason) => reason.as_bytes(),
-        Response::Upgraded(Upgraded { to: EngineRecord { digest: Digest(digest), .. }, .. }) => digest,
+        Response::Upgraded(upgraded) => &upgraded.to.digest.0,
         Response::Done => b"",
         Response::NotDone(_)
         | Response::Overloaded

@@ -156,8 +156,8 @@ impl Opened {
         let store: Arc<dyn Store> = Arc::new(store.map_err(|error| StartError::store(error, dir))?);
         let sandbox = Sandbox::new(Limits::default(), Some(dir.join("compiled")))?;
         let engines = dir.join("engines");
-        let library = Library::open(engines.clone(), sandbox)
-            .map_err(|source| StartError::Folder { path: engines, source })?;
+        let library =
+            Library::open(engines.clone(), sandbox).map_err(|source| StartError::Folder { path: engines, source })?;
         let own_engine = library.insert(&settings.engine).map_err(|error| match error {
             InsertError::Refused(refusal) => StartError::Engine(refusal),
             InsertError::Io { path, source } => StartError::Folder { path, source },
@@ -229,8 +229,7 @@ impl Opened {
         tracing::info!(node = %folder.node, address = %net.local_addr(), cluster = %folder.cluster, "listening");
         told.send(Ok(net.local_addr())).unwrap_or_default();
         let id = folder.node;
-        let ending =
-            Loop { core, id, clock, desk, sender, jobs, net_events, words: from_workers, control }.run().await;
+        let ending = Loop { core, id, clock, desk, sender, jobs, net_events, words: from_workers, control }.run().await;
         if let Ending::Stopped = ending {
             net.close().await;
         }
@@ -298,21 +297,18 @@ async fn bind(
 ) -> Result<Net, StartError> {
     let peers = folder.peer_addresses()?;
     let options = outboard_net::Options::new(listen, folder.credentials.clone(), peers);
-    Net::bind(options, events).await.map_err(|error| match error {
-        NetError::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
-            StartError::AddressInUse(listen)
+    Net::bind(options, events).await.map_err(|error| {
+        if let NetError::Bind { source, .. } = &error
+            && source.kind() == std::io::ErrorKind::AddrInUse
+        {
+            return StartError::AddressInUse(listen);
         }
-        other => StartError::net(other),
+        StartError::net(error)
     })
 }
 
 /// Brings log and tables together: the log begins at or before the tables, and ends at or behind them.
-fn open_raft(
-    folder: &DataFolder,
-    wal: &mut Wal,
-    recovered: Recovered,
-    machine: &Machine,
-) -> Result<Raft, StartError> {
+fn open_raft(folder: &DataFolder, wal: &mut Wal, recovered: Recovered, machine: &Machine) -> Result<Raft, StartError> {
     let wrong = |error| StartError::wal(error, &folder.dir);
     let head = machine.head();
     let applied = head.position;

@@ -128,7 +128,8 @@ impl Loop {
                     self.on_request(encoded, Reply::Client(responder), actions);
                 }
             }
-            NetEvent::PeerUp(peer) => self.core.on_event(Event::PeerUp(peer), now, actions),
+            // The flush that follows sees the link, and lets go what was parked for it.
+            NetEvent::PeerUp(peer) => tracing::debug!(%peer, "connected"),
             NetEvent::PeerDown(peer) => self.core.on_event(Event::PeerDown(peer), now, actions),
             NetEvent::Bulk(stream) => drop(tokio::spawn(transfer::serve(self.desk.clone(), stream))),
         }
@@ -149,10 +150,7 @@ impl Loop {
         {
             self.control.send_replace(control.clone());
         }
-        let staged = match &event {
-            Event::SnapshotStaged { meta, .. } => Some(self.staged_path(meta)),
-            _ => None,
-        };
+        let staged = if let Event::SnapshotStaged { meta, .. } = &event { Some(self.staged_path(meta)) } else { None };
         self.core.on_event(event, self.clock.now(), actions);
         if let Some(path) = staged {
             self.settle_staged(path, actions);

@@ -2,9 +2,9 @@
 //! [`Response::NotDone`] and [`Response::Overloaded`] were not, [`Response::Unknown`] perhaps, [`Response::Rejected`] was
 //! decided, alike on every node.
 
+use crate::bulk::Readiness;
 use crate::codec::{self, CodecError};
 use crate::command::{Digest, EngineRecord};
-use crate::bulk::Readiness;
 use crate::status::{ClusterStatus, NodeStatus};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -103,7 +103,7 @@ pub enum Response {
     /// The engines.
     Engines(Vec<EngineInfo>),
     /// The switch is done on the answering node and decided for all.
-    Upgraded(Upgraded),
+    Upgraded(Box<Upgraded>),
     /// The switch is refused: why. Recorded nowhere or as a no-op; the running engine goes on.
     UpgradeRefused(String),
     /// Leadership moved, or was asked to move, to this node.

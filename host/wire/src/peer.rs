@@ -185,9 +185,7 @@ impl<'a> From<&'a Message> for WireMessage<'a> {
             Message::PreVoteReply { next_term, granted } => {
                 WireMessage::PreVoteReply { next_term: next_term.0, granted: *granted }
             }
-            Message::Vote { last, transfer } => {
-                WireMessage::Vote { last: from_position(*last), transfer: *transfer }
-            }
+            Message::Vote { last, transfer } => WireMessage::Vote { last: from_position(*last), transfer: *transfer },
             Message::VoteReply { granted } => WireMessage::VoteReply { granted: *granted },
             Message::Append { prev, entries, commit } => WireMessage::Append {
                 prev: from_position(*prev),
@@ -227,9 +225,7 @@ impl WireMessage<'_> {
             WireMessage::AppendReject { prev, hint } => {
                 Message::AppendReject { prev: Index(prev), hint: to_position(hint) }
             }
-            WireMessage::Heartbeat { commit, read_round } => {
-                Message::Heartbeat { commit: Index(commit), read_round }
-            }
+            WireMessage::Heartbeat { commit, read_round } => Message::Heartbeat { commit: Index(commit), read_round },
             WireMessage::HeartbeatReply { read_round } => Message::HeartbeatReply { read_round },
             WireMessage::Commit { commit } => Message::Commit { commit: Index(commit) },
             WireMessage::StaleTerm => Message::StaleTerm,

@@ -21,7 +21,9 @@ impl Control {
         }
         if !to.takes_over(active.schema) {
             let (title, writes, have) = (engine_title(to), to.schema, active.schema);
-            return Err(format!("{title} writes schema {writes} and does not read schema {have}, which the tables have"));
+            return Err(format!(
+                "{title} writes schema {writes} and does not read schema {have}, which the tables have"
+            ));
         }
         self.all_voters_ready(&upgrade.to).map(|()| to)
     }

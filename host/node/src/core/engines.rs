@@ -38,9 +38,9 @@ impl Core {
     pub(super) fn look_after_engines(&mut self, out: &mut Vec<Action>) {
         let (me, control) = (self.raft.id(), self.control.clone());
         let environment = self.engines.environment;
-        let unsettled = control.engines().filter(|engine| {
-            control.vote_of(&engine.digest, me).is_none_or(|vote| vote.environment != environment)
-        });
+        let unsettled = control
+            .engines()
+            .filter(|engine| control.vote_of(&engine.digest, me).is_none_or(|vote| vote.environment != environment));
         for engine in unsettled {
             match self.engines.tried.get(&engine.digest).cloned() {
                 None => self.engines.prepare(engine, out),

@@ -32,7 +32,10 @@ impl Core {
         for to in peers.into_iter().filter(|peer| self.sender.is_up(*peer)) {
             let ticket = self.waiting.new_ticket();
             waiting.insert(ticket, to);
-            out.push(Action::SendPeer { to, message: PeerMessage::Forward { ticket, request: request.clone().into() } });
+            out.push(Action::SendPeer {
+                to,
+                message: PeerMessage::Forward { ticket, request: request.clone().into() },
+            });
         }
         let asked_us = self.now.mono_us;
         self.inquiries.open.push(Inquiry { reply, asked_us, waiting, heard: BTreeMap::new() });

@@ -151,7 +151,6 @@ impl Core {
         match event {
             Event::Tick { refused } => self.on_tick(refused, out),
             Event::Peer { from, message } => self.on_peer(from, message, out),
-            Event::PeerUp(_) => {}
             Event::PeerDown(peer) => self.on_peer_down(peer),
             Event::Request { request, encoded, reply } => self.on_request(request, encoded, reply, out),
             Event::Persisted(id) => self.raft.on_persisted(id),

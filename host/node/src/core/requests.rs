@@ -55,11 +55,11 @@ impl Core {
             RequestBody::Command { .. }
             | RequestBody::EngineUpgrade { .. }
             | RequestBody::LeaderTransfer { .. }
-            | RequestBody::Control { .. } => self.to_leader(asked, out),
+            | RequestBody::Control { .. } => self.ask_leader(asked, out),
         }
     }
 
-    fn to_leader(&mut self, asked: Parked, out: &mut Vec<Action>) {
+    fn ask_leader(&mut self, asked: Parked, out: &mut Vec<Action>) {
         match self.raft.leader() {
             Some(leader) if leader == self.raft.id() => self.lead(asked, out),
             Some(leader) if self.sender.is_up(leader) => self.forward(leader, asked),
@@ -196,7 +196,7 @@ impl Core {
         let Some(component) = &self.component else { return self.park(asked) };
         match admission::admit(component, arguments) {
             Err(answer) => asked.reply.send(answer),
-            Ok(true) => self.to_leader(asked, out),
+            Ok(true) => self.ask_leader(asked, out),
             Ok(false) => out.extend(into_query(asked, None).map(|query| Action::Query(vec![query]))),
         }
     }
@@ -271,7 +271,7 @@ impl Core {
     fn refuse(&mut self, refusal: Refusal, asked: Parked, out: &mut Vec<Action>) {
         match refusal {
             Refusal::Overloaded => asked.reply.send(Response::Overloaded),
-            Refusal::NotLeader { leader: Some(leader) } if leader != self.raft.id() => self.to_leader(asked, out),
+            Refusal::NotLeader { leader: Some(leader) } if leader != self.raft.id() => self.ask_leader(asked, out),
             Refusal::NotLeader { .. } | Refusal::Transferring => self.park(asked),
             Refusal::MembershipBusy | Refusal::Rejected(_) => {
                 asked.reply.send(Response::NotDone(refusal.to_string()));

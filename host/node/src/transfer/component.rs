@@ -18,12 +18,7 @@ use tokio::sync::oneshot;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Somebody pushes a component: check it, keep it, stage it, and wait for every voter's word.
-pub(super) async fn on_push(
-    desk: &Desk,
-    stream: &mut BulkStream,
-    bytes: u64,
-    timeout_ms: u32,
-) -> Result<(), NetError> {
+pub(super) async fn on_push(desk: &Desk, stream: &mut BulkStream, bytes: u64, timeout_ms: u32) -> Result<(), NetError> {
     if bytes > COMPONENT_BYTES_MAX as u64 {
         let text = format!("the component has {bytes} bytes, more than {COMPONENT_BYTES_MAX}");
         return answer(stream, BulkReply::Refused(text)).await;

@@ -35,9 +35,7 @@ pub(crate) async fn serve(desk: Desk, mut stream: BulkStream) {
         (Ok(BulkHeader::Push { bytes, timeout_ms }), _) => {
             component::on_push(&desk, &mut stream, bytes, timeout_ms).await
         }
-        (Ok(BulkHeader::Fetch { digest }), Principal::Node(_)) => {
-            component::on_fetch(&desk, &mut stream, digest).await
-        }
+        (Ok(BulkHeader::Fetch { digest }), Principal::Node(_)) => component::on_fetch(&desk, &mut stream, digest).await,
         (Ok(BulkHeader::Snapshot { term, meta }), Principal::Node(node)) => {
             snapshot::on_snapshot(&desk, &mut stream, *node, term, meta.into()).await
         }

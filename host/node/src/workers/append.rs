@@ -20,7 +20,10 @@ pub(crate) enum AppendJob {
     Read(LogRequest),
     Compact(Index),
     /// A snapshot was installed: begin after it, then tell.
-    Reset { base: Position, then: Box<Event> },
+    Reset {
+        base: Position,
+        then: Box<Event>,
+    },
 }
 
 /// The append worker.
@@ -116,9 +119,10 @@ impl AppendWorker {
 pub(crate) fn send(sender: &PeerSender, envelope: Envelope) {
     use outboard_raft::Message;
     let lane = match &envelope.message {
-        Message::Append { .. } | Message::AppendAccept { .. } | Message::AppendReject { .. } | Message::Commit { .. } => {
-            Lane::Append
-        }
+        Message::Append { .. }
+        | Message::AppendAccept { .. }
+        | Message::AppendReject { .. }
+        | Message::Commit { .. } => Lane::Append,
         Message::PreVote { .. }
         | Message::PreVoteReply { .. }
         | Message::Vote { .. }

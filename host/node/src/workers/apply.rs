@@ -22,7 +22,10 @@ pub(crate) enum ApplyJob {
     /// The component that was missing is here.
     Resume,
     /// Replace everything by the staged snapshot in this file.
-    Install { meta: SnapshotMeta, staged: PathBuf },
+    Install {
+        meta: SnapshotMeta,
+        staged: PathBuf,
+    },
 }
 
 /// The apply worker.

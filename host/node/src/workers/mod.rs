@@ -17,6 +17,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What a worker or a transfer tells the loop.
+#[expect(clippy::large_enum_variant, reason = "nearly every word is an event; a box for each would cost more")]
 pub(crate) enum Word {
     Event(Event),
     /// This node can't go on.

@@ -115,7 +115,8 @@ impl World {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let response = self.command(number, arguments, Consistency::Stale).await;
-            let behind = matches!(&response, Response::Reply(reply) if &reply[..] == b"_\r\n" || &reply[..] == b":0\r\n");
+            let behind =
+                matches!(&response, Response::Reply(reply) if &reply[..] == b"_\r\n" || &reply[..] == b":0\r\n");
             if !(behind || matches!(response, Response::Rejected(_))) || Instant::now() > deadline {
                 return response;
             }
