@@ -4,7 +4,7 @@ use crate::OUTBOARD;
 use outboard_tests::{Cluster, Log, Writer};
 
 /// Kills, one node after the other.
-const ROUNDS: usize = 30;
+const ROUNDS: usize = 6;
 
 #[test]
 fn the_leaders_death_under_load_loses_nothing_and_its_return_makes_all_equal() {

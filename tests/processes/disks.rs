@@ -65,7 +65,7 @@ fn an_unwritable_folder_is_one_clear_error() {
     let place = cluster.folder().join("read-only");
     if is_root() {
         // Modes don't stop root: a read-only disk does.
-        let Some(disk) = Tmpfs::mount(&place, 16) else { return skip("a mount of tmpfs (root in a full system)") };
+        let Some(disk) = Tmpfs::mount(&place, 16) else { return skip("right to mount a tmpfs here") };
         cluster.move_dir(1, &place.join("n1"));
         disk.make_read_only();
         cluster.try_start(1).exits(1).says(["OB1006", "read-only/n1"]);
@@ -82,7 +82,7 @@ fn a_full_disk_halts_the_node_and_with_room_again_every_acknowledged_write_is_th
     const VALUE_BYTES: usize = 1_000_000;
     let mut cluster = Cluster::form(OUTBOARD, 1);
     let place = cluster.folder().join("small");
-    let Some(disk) = Tmpfs::mount(&place, 160) else { return skip("a mount of tmpfs (root in a full system)") };
+    let Some(disk) = Tmpfs::mount(&place, 160) else { return skip("right to mount a tmpfs here") };
     let ballast = disk.path().join("ballast");
     std::fs::write(&ballast, vec![1; 64 << 20]).expect("there is room for it");
     cluster.move_dir(1, &disk.path().join("n1"));

@@ -34,7 +34,7 @@ fn what_is_no_engine_is_refused_at_push_with_the_cause_and_the_running_one_goes_
 
 #[test]
 fn a_core_module_built_with_the_sdk_is_made_a_component_on_the_way() {
-    let Some(module) = core_module("kv") else { return skip("the engines' core modules beside the program's build") };
+    let Some(module) = core_module("kv") else { return skip("core module of kv beside the build of the program") };
     assert!(std::fs::read(&module).expect("it is there").starts_with(b"\0asm\x01\0\0\0"), "not a core module");
     let cluster = Cluster::start_with(OUTBOARD, 1, "kv-basic");
     let module = module.to_str().expect("text");

@@ -9,7 +9,7 @@ const TABLE: &str = "/usr/share/unicode/UnicodeData.txt";
 
 #[test]
 fn the_unicode_table_is_imported_although_the_leader_is_killed_in_the_middle_and_every_node_has_all_of_it() {
-    let Some(table) = table() else { return skip(&format!("{TABLE} (Debian package unicode-data)")) };
+    let Some(table) = table() else { return skip(&format!("{TABLE} (apt-get install unicode-data)")) };
     let mut cluster = Cluster::start(OUTBOARD, 3);
     let mut import = cluster.spawn(["import", TABLE, "--separator", ";", "--pipeline", "64", "-o", "json"]);
     let middle = table.len() as u64 / 5;

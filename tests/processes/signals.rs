@@ -1,7 +1,7 @@
 //! How nodes end when they are asked to.
 
 use crate::OUTBOARD;
-use outboard_tests::{Cluster, Writer};
+use outboard_tests::{Cluster, Writer, wait_for};
 
 #[test]
 fn a_leader_that_is_asked_to_stop_hands_over_and_exits_0_while_its_clients_go_on() {
@@ -39,4 +39,24 @@ fn leadership_moves_where_it_is_sent() {
     assert_eq!(moved["leader"], to);
     assert_eq!(cluster.status().leader(), Some(to));
     cluster.run(["leader", "transfer", "n9"]).exits(2).says(["n9", "n1, n2, n3"]);
+}
+
+#[test]
+fn a_leader_that_was_frozen_while_another_one_led_answers_no_read_from_its_past() {
+    let cluster = Cluster::start(OUTBOARD, 3);
+    for round in 0..2 {
+        let value = format!("written while it slept {round}");
+        cluster.run(["put", "k", "before"]).ok();
+        let sleeper = cluster.leader();
+        cluster.freeze(sleeper);
+        // The first try may end as unknown: it was sent to the sleeper.
+        wait_for("a write without the sleeper", || {
+            (cluster.run(["put", "k", &value, "--timeout", "60s"]).code == Some(0)).then_some(())
+        });
+        cluster.thaw(sleeper);
+        // It wakes up as a leader, for all that it knows.
+        let endpoint = cluster.address(sleeper).to_string();
+        assert_eq!(cluster.run(["get", "k", "--endpoint", &endpoint]).ok().text(), value);
+    }
+    cluster.settled();
 }

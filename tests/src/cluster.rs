@@ -128,17 +128,22 @@ impl Cluster {
         self.wait_for_end(n)
     }
 
+    /// SIGSTOP: it stands still and doesn't know.
+    pub fn freeze(&self, n: usize) {
+        program::signal(self.node(n).process.as_ref().expect("it runs"), "STOP");
+    }
+
+    /// SIGCONT: it goes on.
+    pub fn thaw(&self, n: usize) {
+        program::signal(self.node(n).process.as_ref().expect("it runs"), "CONT");
+    }
+
     /// Waits until a node has ended by itself; the exit code.
     pub fn wait_for_end(&mut self, n: usize) -> Option<i32> {
         let node = self.node_mut(n);
         let mut process = node.process.take().expect("it runs");
         let ended = wait_for(&format!("the end of {}", node.name), || process.try_wait().expect("it can be asked"));
         ended.code()
-    }
-
-    /// The nodes that run, as far as this harness knows.
-    pub fn running(&self) -> Vec<usize> {
-        self.all().into_iter().filter(|n| self.node(*n).process.is_some()).collect()
     }
 
     /// A node's process number.

@@ -9,7 +9,7 @@
 //! Invariants: nothing outlives its test, even one that panics; tests run side by side, each on ports and in folders of its
 //! own; nothing is expected after a time, only waited for, with [`PATIENCE`] before giving up.
 
-#![allow(clippy::print_stderr, reason = "what a test skips, and the logs of the nodes of a test that failed")]
+#![allow(clippy::print_stderr, reason = "the logs of the nodes of a test that failed")]
 
 mod cluster;
 mod damage;
@@ -29,6 +29,7 @@ pub use stranger::{datagrams_of_garbage, is_cut_off_for, is_turned_away};
 pub use tmpfs::Tmpfs;
 pub use writer::Writer;
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Generous: only something broken ever takes so long.
@@ -47,9 +48,12 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Says loudly that a test didn't test. The name is what is missing.
+/// Says loudly that a test didn't test, for want of this. Written past the macros, whose output a test that passes hides.
 pub fn skip(missing: &str) {
-    eprintln!("\n*** SKIPPED, nothing was tested: {missing} ***\n");
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("a test");
+    let said = writeln!(std::io::stderr(), "\n*** SKIPPED {name}: there is no {missing} ***\n");
+    said.expect("stderr can be written");
 }
 
 /// Whether this process may do anything, so that file modes don't stop it.

@@ -6,7 +6,7 @@ use crate::PATIENCE;
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -60,16 +60,6 @@ impl Program {
         let stdout = drain(child.stdout.take().expect("it is piped"));
         let stderr = drain(child.stderr.take().expect("it is piped"));
         Running { arguments, child, stdout: Some(stdout), stderr: Some(stderr) }
-    }
-
-    /// The home that it runs in.
-    pub fn home(&self) -> &Path {
-        &self.home
-    }
-
-    /// The program's file.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! apt-get install etcd-server protobuf-compiler        (the second one builds etcd's client)
-//! cargo run --release --manifest-path tests/versus/Cargo.toml -- [--seconds 10] [--rounds 3] [--outboard PATH] [--json]
+//! cargo run --release --manifest-path tests/versus/Cargo.toml -- \
+//!     [--seconds 10] [--rounds 3] [--outboard PATH] [--etcd-connections 16] [--json]
 //! ```
 //!
 //! Three processes each, on the loopback, with data folders on the disk of this build. etcd runs with its defaults, without
