@@ -93,8 +93,8 @@ impl<'a> Store<'a> {
         self.tables.get(table, key)
     }
 
-    /// Sets `key` to `value`. A key may have 64 KiB, a value 1 MiB, all writes of a command together 64 MiB; beyond that
-    /// the command fails as a whole.
+    /// Sets `key` to `value`. A key may have 65,527 bytes, a value 1 MiB and 256 bytes, all writes of a command together
+    /// 64 MiB; beyond that the command fails as a whole.
     pub fn put(&mut self, table: u32, key: &[u8], value: &[u8]) {
         self.tables.put(table, key, value);
     }

@@ -83,8 +83,16 @@ fn what_is_over_the_limits_is_refused_before_it_reaches_the_log() {
     cluster.run(["put", "k", "v"]).ok();
     let before = cluster.status().commit();
     let (long_key, long_value) = (vec![b'k'; (64 << 10) + 1], vec![b'v'; (1 << 20) + 1]);
-    cluster.run_with_input(["put", "-", "v"], &long_key).exits(7).says(["key is longer"]);
-    cluster.run_with_input(["put", "k", "-"], &long_value).exits(7).says(["value is longer"]);
+    for arguments in [&["put", "-", "v"][..], &["get", "-"], &["del", "-"]] {
+        cluster
+            .run_with_input(arguments.iter().copied(), &long_key)
+            .exits(2)
+            .says(["OB2006", "the key has 65537 bytes"]);
+    }
+    cluster.run_with_input(["put", "k", "-"], &long_value).exits(2).says(["OB2006", "the value has 1048577 bytes"]);
+    // A node takes no client's word for it.
+    cluster.run_with_input(["call", "set", "-", "v"], &long_key).exits(7).says(["OB7001", "key is longer"]);
+    cluster.run_with_input(["call", "set", "k", "-"], &long_value).exits(7).says(["OB7001", "value is longer"]);
     assert_eq!(cluster.status().commit(), before);
     cluster.run_with_input(["put", "-", "v"], &long_key[..60_000]).ok();
     cluster.run_with_input(["put", "k", "-"], &long_value[..1_000_000]).ok();

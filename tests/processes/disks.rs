@@ -99,7 +99,7 @@ fn a_full_disk_halts_the_node_and_with_room_again_every_acknowledged_write_is_th
     let acknowledged = acknowledged.count();
     assert!((1..160).contains(&acknowledged), "{acknowledged} writes were acknowledged");
     assert_eq!(cluster.wait_for_end(1), Some(1), "{}", cluster.log(1));
-    for words in ["error[OB1009]", "No space left"] {
+    for words in ["error[OB1007]", "No space left"] {
         assert!(cluster.log(1).contains(words), "{}", cluster.log(1));
     }
     std::fs::remove_file(&ballast).expect("it was there");

@@ -68,7 +68,7 @@ fn chaos_in_every_mode_leaves_all_nodes_equal_and_serving() {
         "GARBAGE k lie",
         "HUGE k 100000000",
         "BIGKEY 65537",
-        "BIGVALUE k 1048577",
+        "BIGVALUE k 1048833",
         "WRITEMANY 100000 1000",
         "REJECT k ERR-refused",
     ];

@@ -41,5 +41,5 @@ fn a_trap_is_a_panic() {
 #[test]
 #[should_panic(expected = "the host traps: a value of")]
 fn a_value_beyond_the_limit_traps() {
-    Bench::new(&ENGINE).run("BIGVALUE k 1048576");
+    Bench::new(&ENGINE).run("BIGVALUE k 1048833");
 }

@@ -8,7 +8,7 @@ use crate::code::Code;
 use crate::encoding;
 use crate::failure::{Failure, unreadable};
 use clap::Args;
-use outboard_wire::limits::COMMAND_BYTES_MAX;
+use outboard_wire::limits::{COMMAND_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
 /// How literal arguments are written.
 #[derive(Args, Copy, Clone, Default, Debug)]
@@ -22,16 +22,26 @@ pub(crate) struct Encoding {
 }
 
 impl Encoding {
+    /// A key: what no node would take is refused here.
+    pub(crate) fn key(self, argument: &OsStr) -> Result<Vec<u8>, Failure> {
+        within("key", KEY_BYTES_MAX, self.read(argument)?)
+    }
+
+    /// A value, as [`Encoding::key`].
+    pub(crate) fn value(self, argument: &OsStr) -> Result<Vec<u8>, Failure> {
+        within("value", VALUE_BYTES_MAX, self.read(argument)?)
+    }
+
     /// The bytes that an argument means. `@@x` is the literal `@x`.
     pub(crate) fn read(self, argument: &OsStr) -> Result<Vec<u8>, Failure> {
         let literal = argument.as_encoded_bytes();
         match literal {
-            b"-" => read_bounded(&mut io::stdin().lock()).map_err(|error| unreadable(Path::new("stdin"), &error)),
+            b"-" => read_bounded(&mut io::stdin().lock(), Path::new("stdin")),
             [b'@', b'@', ..] => self.decode(&literal[1..]),
             [b'@', _, ..] => {
                 let path = Path::new(argument.to_str().map_or(argument, |text| OsStr::new(&text[1..])));
                 let file = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
-                read_bounded(&mut &file).map_err(|error| unreadable(path, &error))
+                read_bounded(&mut &file, path)
             }
             _ => self.decode(literal),
         }
@@ -47,12 +57,21 @@ impl Encoding {
     }
 }
 
-/// No more than any command may have; the exact limits are the node's to check.
-fn read_bounded(from: &mut impl Read) -> io::Result<Vec<u8>> {
+fn within(what: &str, bytes_max: usize, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    if bytes.len() <= bytes_max {
+        return Ok(bytes);
+    }
+    let message = format!("the {what} has {} bytes; {bytes_max} are the most", bytes.len());
+    Err(Failure::new(Code::InvalidRequest, message).help("outboard explain OB2006"))
+}
+
+/// No more than any command may have, so that nothing endless is read.
+fn read_bounded(from: &mut impl Read, path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    from.take(COMMAND_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    from.take(COMMAND_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
     if bytes.len() > COMMAND_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than any value may be"));
+        let message = format!("{} has more than {COMMAND_BYTES_MAX} bytes, the most of any command", path.display());
+        return Err(Failure::new(Code::InvalidRequest, message).help("outboard explain OB2006"));
     }
     Ok(bytes)
 }
@@ -71,6 +90,25 @@ mod tests {
         assert_eq!(hex.read(OsStr::new("00ff")).expect("hex"), b"\0\xff");
         let base64 = Encoding { hex: false, base64: true };
         assert_eq!(base64.read(OsStr::new("/wA=")).expect("base64"), b"\xff\0");
+    }
+
+    #[test]
+    fn what_is_over_the_limits_is_a_wrong_request() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let argument = format!("@{}", file.path().display());
+        let argument = OsStr::new(&argument);
+        let code = |read: Result<Vec<u8>, Failure>| read.err().map(|failure| failure.code);
+        for (bytes, key, value) in [
+            (KEY_BYTES_MAX, None, None),
+            (KEY_BYTES_MAX + 1, Some(Code::InvalidRequest), None),
+            (VALUE_BYTES_MAX, Some(Code::InvalidRequest), None),
+            (VALUE_BYTES_MAX + 1, Some(Code::InvalidRequest), Some(Code::InvalidRequest)),
+            (COMMAND_BYTES_MAX + 1, Some(Code::InvalidRequest), Some(Code::InvalidRequest)),
+        ] {
+            std::fs::write(file.path(), vec![b'x'; bytes]).expect("writable");
+            let plain = Encoding::default();
+            assert_eq!((code(plain.key(argument)), code(plain.value(argument))), (key, value), "{bytes}");
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_millis(100);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// A peer that was not reached for so long is worth a warning: nodes that start together come up one after the other.
+const MISSED: Duration = Duration::from_secs(5);
 /// A connection that stood this long was a success; a shorter one (refused after the handshake) must not become a hot loop.
 const SUCCESS: Duration = Duration::from_secs(1);
 
@@ -46,6 +48,7 @@ pub(crate) async fn run(shared: Arc<Shared>, link: Arc<Link>) {
 async fn keep_connected(shared: &Shared, link: &Link) {
     let mut backoff = Backoff::new();
     let mut connected_before = false;
+    let mut missed_since = Instant::now();
     while !shared.is_closing() {
         let dialled = tokio::select! {
             dialled = dial(shared, link) => dialled,
@@ -65,6 +68,7 @@ async fn keep_connected(shared: &Shared, link: &Link) {
                 link.down(&shared.tally);
                 tracing::debug!(peer = %link.node, %end, "connection ended");
                 shared.send_event(NetEvent::PeerDown(link.node)).await;
+                missed_since = Instant::now();
                 if stood.elapsed() >= SUCCESS {
                     backoff = Backoff::new();
                 }
@@ -72,7 +76,10 @@ async fn keep_connected(shared: &Shared, link: &Link) {
             Err(error) => {
                 add(&shared.tally.dials_failed, 1);
                 tracing::debug!(peer = %link.node, address = %link.address, %error, "not reached");
-                if let Some(held) = shared.tally.dials.pass() {
+                let is_refusal = matches!(error, NetError::Refused { .. });
+                if (is_refusal || missed_since.elapsed() >= MISSED)
+                    && let Some(held) = shared.tally.dials.pass()
+                {
                     tracing::warn!(peer = %link.node, address = %link.address, held_back = held, "not reached: {error}");
                 }
             }
@@ -112,6 +119,7 @@ pub(crate) fn refused(address: SocketAddr, waited: Duration, error: &quinn::Conn
     match cause {
         Cause::Silence => NetError::NoAnswer { address, seconds: waited.as_secs() },
         Cause::Other(what) => NetError::Lost { what },
+        Cause::BrokenOff => NetError::Lost { what: cause.to_string() },
         Cause::Protocol | Cause::Foreign | Cause::Certificate(_) | Cause::Role | Cause::Busy => {
             let by = if by_them { address.to_string() } else { format!("us (what answers at {address})") };
             NetError::Refused { by, what: cause.to_string() }

@@ -81,6 +81,8 @@ pub(crate) enum Cause {
     Busy,
     /// Silence.
     Silence,
+    /// The attempt was broken off before it was complete: its process ends, or it tries anew.
+    BrokenOff,
     /// Anything else, in words.
     Other(String),
 }
@@ -116,6 +118,8 @@ impl Cause {
     fn of_code(code: u64, reason: &str) -> Cause {
         match code {
             0x02 => Cause::Busy,
+            // An application's close during the handshake, whose own code and words may not be shown so early.
+            0x0c => Cause::BrokenOff,
             0x178 => Cause::Protocol,
             0x130 => Cause::Foreign,
             0x174 => Cause::Certificate("no certificate was shown"),
@@ -136,7 +140,7 @@ impl Cause {
             Cause::Certificate(_) => &tally.refused_certificate,
             Cause::Role => &tally.refused_role,
             Cause::Busy => &tally.refused_busy,
-            Cause::Silence | Cause::Other(_) => &tally.handshakes_failed,
+            Cause::Silence | Cause::BrokenOff | Cause::Other(_) => &tally.handshakes_failed,
         };
         add(counter, 1);
     }
@@ -151,6 +155,7 @@ impl fmt::Display for Cause {
             Cause::Role => f.write_str(CloseCode::Role.text()),
             Cause::Busy => f.write_str("too many connections"),
             Cause::Silence => f.write_str("no answer"),
+            Cause::BrokenOff => f.write_str("the other side broke the attempt off"),
             Cause::Other(text) => f.write_str(text),
         }
     }

@@ -60,6 +60,7 @@ async fn handshake(shared: Arc<Shared>, incoming: Incoming, handshaking: Handsha
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             let (cause, by_them) = Cause::of(&error);
+            let by_them = by_them && cause != Cause::BrokenOff;
             let cause = if by_them { Cause::Other(format!("the other side refused us: {cause}")) } else { cause };
             return refuse(&shared, address, &cause);
         }
@@ -114,7 +115,10 @@ fn reject(shared: &Shared, connection: &Connection, cause: &Cause) {
 fn refuse(shared: &Shared, address: SocketAddr, cause: &Cause) {
     cause.count(&shared.tally);
     tracing::debug!(%address, %cause, "connection refused");
-    if let Some(held) = shared.tally.refusals.pass() {
+    // Peers that come up break attempts off to make better ones; it is no one's mistake.
+    if *cause != Cause::BrokenOff
+        && let Some(held) = shared.tally.refusals.pass()
+    {
         tracing::warn!(%address, held_back = held, "connection refused: {cause}");
     }
 }

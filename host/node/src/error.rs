@@ -113,8 +113,10 @@ pub struct Halt {
 /// Why a node halts.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub enum HaltKind {
-    /// A disk refused a write or a sync, or is full.
+    /// A disk refused a write or a sync.
     Disk,
+    /// A disk has no room.
+    Full,
     /// Bytes that were durable are damaged.
     Corruption,
     /// A fault of this machine below an engine (no memory, say).
@@ -123,14 +125,33 @@ pub enum HaltKind {
 
 impl From<WalError> for Halt {
     fn from(error: WalError) -> Halt {
-        let kind = if matches!(error, WalError::Corrupt { .. }) { HaltKind::Corruption } else { HaltKind::Disk };
+        let kind = match &error {
+            WalError::Corrupt { .. } => HaltKind::Corruption,
+            WalError::Full { .. } => HaltKind::Full,
+            WalError::Locked { .. }
+            | WalError::OtherCluster { .. }
+            | WalError::Version { .. }
+            | WalError::NotInLog { .. }
+            | WalError::Io { .. }
+            | WalError::Halted => HaltKind::Disk,
+        };
         Halt { kind, reason: error.to_string() }
     }
 }
 
 impl From<StoreError> for Halt {
     fn from(error: StoreError) -> Halt {
-        let kind = if matches!(error, StoreError::Corrupt { .. }) { HaltKind::Corruption } else { HaltKind::Disk };
+        let kind = match &error {
+            StoreError::Corrupt { .. } => HaltKind::Corruption,
+            StoreError::Full { .. } | StoreError::Halted { full: true, .. } => HaltKind::Full,
+            StoreError::Locked { .. }
+            | StoreError::NotAStore { .. }
+            | StoreError::Format { .. }
+            | StoreError::Io { .. }
+            | StoreError::Halted { full: false, .. }
+            | StoreError::KeyTooLong { .. }
+            | StoreError::Snapshot { .. } => HaltKind::Disk,
+        };
         Halt { kind, reason: error.to_string() }
     }
 }

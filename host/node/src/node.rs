@@ -153,7 +153,14 @@ impl Opened {
             tracing::warn!(bytes = recovered.torn_bytes, "the log had a torn tail, never acknowledged; it is cut");
         }
         let store = DiskStore::open(dir.join("tables"), outboard_store::Options::default());
-        let store: Arc<dyn Store> = Arc::new(store.map_err(|error| StartError::store(error, dir))?);
+        let store = store.map_err(|error| StartError::store(error, dir))?;
+        if store.torn_bytes() > 0 {
+            tracing::warn!(
+                bytes = store.torn_bytes(),
+                "the tables' journal had a torn tail; what is cut comes again from the log"
+            );
+        }
+        let store: Arc<dyn Store> = Arc::new(store);
         let sandbox = Sandbox::new(Limits::default(), Some(dir.join("compiled")))?;
         let engines = dir.join("engines");
         let library =

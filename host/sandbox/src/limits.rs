@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// The longest key that an engine may write, in bytes: 64 KiB less what the table store puts before it.
 pub const KEY_BYTES_MAX: usize = outboard_store::KEY_BYTES_MAX;
-/// The longest value that an engine may write, in bytes.
-pub const VALUE_BYTES_MAX: usize = 1 << 20;
+/// The longest value that an engine may write, in bytes: a client's longest, and room for what the engine puts before it.
+pub const VALUE_BYTES_MAX: usize = (1 << 20) + 256;
 /// What one command may write, together, in bytes as [`Transaction::command_bytes`](outboard_store::Transaction::command_bytes)
 /// counts them.
 pub const COMMAND_WRITES_BYTES_MAX: usize = 64 << 20;

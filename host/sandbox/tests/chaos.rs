@@ -34,7 +34,7 @@ fn outrages() -> Vec<(&'static str, Outcome)> {
         ("HUGE key 2100000", Outcome::Failed(TooLarge)),
         ("HUGE key 5000000", Outcome::Failed(TooLarge)),
         ("BIGKEY 65537", Outcome::Failed(TooLarge)),
-        ("BIGVALUE key 1048577", Outcome::Failed(TooLarge)),
+        ("BIGVALUE key 1048833", Outcome::Failed(TooLarge)),
         ("WRITEMANY 100 1000000", Outcome::Failed(TooLarge)),
         ("REJECT key ERR", Outcome::Rejected("ERR".into())),
         ("LOGSPAM key 2000000000 5000", Outcome::Failed(OutOfFuel)),

@@ -24,7 +24,6 @@ use fjall::PersistMode;
 use crate::{
     Batch, Store, StoreError, Table, View,
     arrival::Arrival,
-    disk_error,
     disk_folder::{self, Making},
     disk_tables::{Opened, Options, Tables},
     disk_view::DiskView,
@@ -44,7 +43,7 @@ pub struct DiskStore {
     /// Held by the one commit or install that goes on.
     turn: Mutex<()>,
     /// The first failed write.
-    halted: OnceLock<String>,
+    halted: OnceLock<Failed>,
     /// Accounting size of what was committed since a write buffer was closed.
     buffered_bytes: AtomicU64,
     torn_bytes: u64,
@@ -90,14 +89,20 @@ impl DiskStore {
 
     fn check_halted(&self) -> Result<(), StoreError> {
         match self.halted.get() {
-            Some(cause) => Err(StoreError::Halted { cause: cause.clone() }),
+            Some(Failed { cause, full }) => Err(StoreError::Halted { cause: cause.clone(), full: *full }),
             None => Ok(()),
         }
     }
 
     /// Halts the store by the failure of a write.
     pub(crate) fn halt(&self, error: StoreError) -> StoreError {
-        self.halted.get_or_init(|| error.to_string());
+        self.halted.get_or_init(|| {
+            // A worker of the library failed before; its cause needs no second frame.
+            if let StoreError::Halted { cause, full } = &error {
+                return Failed { cause: cause.clone(), full: *full };
+            }
+            Failed { cause: error.to_string(), full: matches!(error, StoreError::Full { .. }) }
+        });
         error
     }
 
@@ -167,8 +172,8 @@ impl Store for DiskStore {
         let (applied, bytes) = (batch.applied, batch.writes.bytes() as u64);
         assert!(applied >= latest.applied(), "the applied index goes back");
 
-        let failed = |error| self.halt(disk_error::sorted("writing the tables", error));
         let tables = latest.tables();
+        let failed = |error| self.halt(tables.sorted("writing the tables", error));
         tables.write(batch).map_err(failed)?;
         self.show(tables.clone(), applied);
         self.bound_write_buffers(tables, bytes).map_err(failed)
@@ -184,7 +189,7 @@ impl Store for DiskStore {
         let latest = self.latest();
         match latest.tables().database().persist(PersistMode::SyncData) {
             Ok(()) => Ok(latest.applied()),
-            Err(error) => Err(self.halt(disk_error::sorted("syncing the tables", error))),
+            Err(error) => Err(self.halt(latest.tables().sorted("syncing the tables", error))),
         }
     }
 
@@ -200,6 +205,12 @@ impl Store for DiskStore {
         // The library counts what it knows of; a failure to ask the system for the journal's size is not worth an error here.
         self.latest().tables().database().disk_space().unwrap_or(0)
     }
+}
+
+/// A write that halted the store.
+struct Failed {
+    cause: String,
+    full: bool,
 }
 
 /// What an install has done so far.

@@ -18,12 +18,16 @@ use bytes::Bytes;
 
 use crate::{
     StoreError,
-    disk_error::{sorted, sorted_io},
+    disk_error::sorted_io,
     disk_tables::{Opened, Options, Tables},
 };
 
 /// Ends the name of a database in the making.
 const UNFINISHED: &str = ".new";
+
+/// Where it is tried whether the disk takes a file. Named like a database that is never finished, so that what a crash leaves of it goes
+/// the same way.
+pub(crate) const PROBE: &str = "0.new";
 
 /// Opens the folder, after making it when it holds nothing.
 pub(crate) fn open(folder: &Path, options: &Options) -> Result<Opened, StoreError> {
@@ -74,7 +78,7 @@ impl Making {
         &self,
         records: &mut dyn Iterator<Item = Result<(Bytes, Bytes), StoreError>>,
     ) -> Result<(), StoreError> {
-        let failed = |error| sorted("writing a snapshot", error);
+        let failed = |error| self.tables.sorted("writing a snapshot", error);
         let mut ingestion = self.tables.keyspace().start_ingestion().map_err(failed)?;
         for record in records {
             let (encoded, value) = record?;
@@ -85,7 +89,7 @@ impl Making {
 
     /// Completes the database, makes it durable and closes it.
     pub(crate) fn finish(self, applied: u64) -> Result<Made, StoreError> {
-        self.tables.write_applied(applied).map_err(|error| sorted("finishing the tables", error))?;
+        self.tables.write_applied(applied).map_err(|error| self.tables.sorted("finishing the tables", error))?;
         let number = self.tables.number();
         self.tables.spare();
         Ok(Made { number, unfinished: self.unfinished, folder: self.folder })

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -12,7 +11,7 @@ use std::{
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, compaction::Leveled};
 
-use crate::{Batch, StoreError, disk_error, disk_journal};
+use crate::{Batch, StoreError, disk_error, disk_journal, disk_panic};
 
 /// The record of format and applied index: shorter than a table's prefix, so it is no table's and comes before all of them.
 const META_KEY: [u8; 1] = [0];
@@ -22,6 +21,8 @@ const FORMAT: u8 = 1;
 
 const KEYSPACE: &str = "tables";
 
+const OPENING: &str = "opening the tables";
+
 /// Threads of the library, which flush and compact. With a second one it keeps the first free for flushes, and that one turns round in
 /// its queue as long as a compaction goes on: measured on a busy machine, 150 k puts per second of processor time against 200 k with
 /// one thread, and reads beside a compaction half as fast. With one thread a flush waits for the compaction before it, so
@@ -30,7 +31,7 @@ const KEYSPACE: &str = "tables";
 const WORKER_THREADS: usize = 1;
 
 /// Size of a sorted file. A compaction takes some ten of them; with the library's 64 MiB it takes seconds.
-const FILE_BYTES: u64 = 16 << 20;
+pub(crate) const FILE_BYTES: u64 = 16 << 20;
 
 /// What a store may take.
 #[derive(Clone, Debug)]
@@ -73,7 +74,7 @@ impl Tables {
         let (database, torn_bytes) = open_database(folder, options)?;
         let keyspace = database
             .keyspace(KEYSPACE, || keyspace_options(options))
-            .map_err(|error| disk_error::sorted("opening the tables", error))?;
+            .map_err(|error| disk_error::sorted(folder, OPENING, error))?;
         let files = Files { number, folder: folder.to_owned(), doomed: AtomicBool::new(false) };
         Ok(Tables { keyspace, database, torn_bytes, files })
     }
@@ -108,11 +109,15 @@ impl Tables {
 
     /// The applied index.
     pub(crate) fn applied(&self) -> Result<u64, StoreError> {
-        let meta = self.keyspace.get(META_KEY).map_err(|error| disk_error::sorted("opening the tables", error))?;
-        match meta {
-            Some(meta) => parse_meta(&meta),
-            None => Err(StoreError::Corrupt { what: "the record of the applied index is missing".into() }),
+        match self.keyspace.get(META_KEY).map_err(|error| self.sorted(OPENING, error))? {
+            Some(meta) => parse_meta(&self.files.folder, &meta),
+            None => Err(disk_error::corrupt(&self.files.folder, OPENING, "the record of the applied index is missing")),
         }
+    }
+
+    /// What an error of the library on this database means.
+    pub(crate) fn sorted(&self, doing: &'static str, error: fjall::Error) -> StoreError {
+        disk_error::sorted(&self.files.folder, doing, error)
     }
 
     /// Writes a batch, not durably.
@@ -173,15 +178,15 @@ fn try_open_database(folder: &Path, options: &Options) -> Result<Database, Store
         .max_journaling_size(options.journal_bytes_max)
         .worker_threads(WORKER_THREADS)
         .manual_journal_persist(true);
-    match panic::catch_unwind(AssertUnwindSafe(|| builder.open())) {
+    match disk_panic::caught(|| builder.open()) {
         Ok(Ok(database)) => Ok(database),
         Ok(Err(fjall::Error::Locked)) => Err(StoreError::Locked { path: folder.into() }),
         Ok(Err(fjall::Error::InvalidVersion(found))) => {
             let found = found.map_or("unknown to the library".into(), |found| format!("{found:?} of the library"));
             Err(StoreError::Format { found, known: "V3 of the library".into() })
         }
-        Ok(Err(error)) => Err(disk_error::sorted("opening the tables", error)),
-        Err(_) => Err(StoreError::Corrupt { what: "the library gave up on opening them".into() }),
+        Ok(Err(error)) => Err(disk_error::sorted(folder, OPENING, error)),
+        Err(said) => Err(disk_error::corrupt(folder, OPENING, &format!("the library gave up ({said})"))),
     }
 }
 
@@ -201,14 +206,15 @@ fn meta(applied: u64) -> [u8; 9] {
     value
 }
 
-fn parse_meta(value: &[u8]) -> Result<u64, StoreError> {
+fn parse_meta(folder: &Path, value: &[u8]) -> Result<u64, StoreError> {
+    let damaged = |what: &str| disk_error::corrupt(folder, OPENING, what);
     match value.split_first() {
         Some((&FORMAT, applied)) => match applied.try_into() {
             Ok(applied) => Ok(u64::from_le_bytes(applied)),
-            Err(_) => Err(StoreError::Corrupt { what: format!("the applied index has {} bytes", applied.len()) }),
+            Err(_) => Err(damaged(&format!("the applied index has {} bytes", applied.len()))),
         },
         Some((found, _)) => Err(StoreError::Format { found: found.to_string(), known: FORMAT.to_string() }),
-        None => Err(StoreError::Corrupt { what: "the record of the applied index is empty".into() }),
+        None => Err(damaged("the record of the applied index is empty")),
     }
 }
 
@@ -218,6 +224,7 @@ mod tests {
 
     #[test]
     fn the_applied_index_comes_back_and_other_bytes_are_told_apart() {
+        let parse_meta = |value: &[u8]| super::parse_meta(Path::new("tables/1"), value);
         assert_eq!(parse_meta(&meta(0x0102_0304)).expect("parses"), 0x0102_0304);
         assert!(matches!(parse_meta(&[FORMAT + 1, 0]), Err(StoreError::Format { .. })));
         assert!(matches!(parse_meta(&[FORMAT, 0]), Err(StoreError::Corrupt { .. })));

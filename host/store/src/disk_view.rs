@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fjall::{Guard, Readable, Snapshot};
 
 use crate::{
-    Range, Records, StoreError, Table, View, disk_error,
+    Range, Records, StoreError, Table, View,
     disk_tables::Tables,
     key::{self, Span},
     page,
@@ -32,6 +32,21 @@ impl DiskView {
     fn walk(&self, span: &Span) -> fjall::Iter {
         self.snapshot.range::<&[u8], _>(self.tables.keyspace(), span.bounds())
     }
+
+    fn record(&self, found: Guard) -> Result<(Table, Bytes, Bytes), StoreError> {
+        let (encoded, value) = found.into_inner().map_err(|error| self.read_failed(error))?;
+        let (table, key) = key::decode(&Bytes::from(encoded))
+            .ok_or_else(|| StoreError::Corrupt { what: "a record's key is shorter than a table".into() })?;
+        Ok((table, key, Bytes::from(value)))
+    }
+
+    fn pair(&self, found: Guard) -> Result<(Bytes, Bytes), StoreError> {
+        self.record(found).map(|(_, key, value)| (key, value))
+    }
+
+    fn read_failed(&self, error: fjall::Error) -> StoreError {
+        self.tables.sorted("reading the tables", error)
+    }
 }
 
 impl View for DiskView {
@@ -41,7 +56,7 @@ impl View for DiskView {
             return Ok(None);
         }
         let value = key::with_encoded(table, key, |encoded| self.snapshot.get(self.tables.keyspace(), encoded));
-        Ok(value.map_err(read_failed)?.map(Bytes::from))
+        Ok(value.map_err(|error| self.read_failed(error))?.map(Bytes::from))
     }
 
     fn scan(
@@ -53,8 +68,8 @@ impl View for DiskView {
         reverse: bool,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         match Span::of(table, start, end) {
-            Some(span) if reverse => page::fill(limit, self.walk(&span).rev().map(pair)),
-            Some(span) => page::fill(limit, self.walk(&span).map(pair)),
+            Some(span) if reverse => page::fill(limit, self.walk(&span).rev().map(|found| self.pair(found))),
+            Some(span) => page::fill(limit, self.walk(&span).map(|found| self.pair(found))),
             None => Ok(Vec::new()),
         }
     }
@@ -65,42 +80,31 @@ impl View for DiskView {
 
     fn range(self: Arc<Self>, table: Table, start: &[u8], end: Option<&[u8]>, reverse: bool) -> Range {
         match Span::of(table, start, end) {
-            Some(span) if reverse => Box::new(Holding { walk: self.walk(&span).rev(), _view: self }.map(pair)),
-            Some(span) => Box::new(Holding { walk: self.walk(&span), _view: self }.map(pair)),
+            Some(span) if reverse => {
+                Box::new(Holding { walk: self.walk(&span).rev(), view: self, told: DiskView::pair })
+            }
+            Some(span) => Box::new(Holding { walk: self.walk(&span), view: self, told: DiskView::pair }),
             None => Box::new(std::iter::empty()),
         }
     }
 
     fn records(self: Arc<Self>) -> Records {
-        Box::new(Holding { walk: self.walk(&Span::all()), _view: self }.map(record))
+        Box::new(Holding { walk: self.walk(&Span::all()), view: self, told: DiskView::record })
     }
 }
 
-/// An iterator of the library, and the view that keeps the files under it.
-struct Holding<I> {
+/// An iterator of the library, and the view that keeps the files under it. Fields are dropped in this order.
+struct Holding<I, T> {
     walk: I,
-    _view: Arc<DiskView>,
+    view: Arc<DiskView>,
+    /// What is handed out of a record.
+    told: fn(&DiskView, Guard) -> T,
 }
 
-impl<I: Iterator> Iterator for Holding<I> {
-    type Item = I::Item;
+impl<I: Iterator<Item = Guard>, T> Iterator for Holding<I, T> {
+    type Item = T;
 
-    fn next(&mut self) -> Option<I::Item> {
-        self.walk.next()
+    fn next(&mut self) -> Option<T> {
+        self.walk.next().map(|found| (self.told)(&self.view, found))
     }
-}
-
-fn record(found: Guard) -> Result<(Table, Bytes, Bytes), StoreError> {
-    let (encoded, value) = found.into_inner().map_err(read_failed)?;
-    let (table, key) = key::decode(&Bytes::from(encoded))
-        .ok_or_else(|| StoreError::Corrupt { what: "a record's key is shorter than a table".into() })?;
-    Ok((table, key, Bytes::from(value)))
-}
-
-fn pair(found: Guard) -> Result<(Bytes, Bytes), StoreError> {
-    record(found).map(|(_, key, value)| (key, value))
-}
-
-fn read_failed(error: fjall::Error) -> StoreError {
-    disk_error::sorted("reading the tables", error)
 }

@@ -54,6 +54,8 @@ pub enum StoreError {
     Halted {
         /// The first failure.
         cause: String,
+        /// Whether that was a full disk.
+        full: bool,
     },
     /// The key cannot be stored. The same on every node, as it depends on the key alone.
     #[error("a key of {bytes} bytes is longer than {max}", max = crate::KEY_BYTES_MAX)]

@@ -25,6 +25,7 @@ mod disk;
 mod disk_error;
 mod disk_folder;
 mod disk_journal;
+mod disk_panic;
 mod disk_tables;
 #[cfg(test)]
 mod disk_tests;

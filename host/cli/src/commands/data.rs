@@ -64,7 +64,7 @@ pub(crate) struct CallArgs {
 }
 
 pub(crate) async fn get(global: &Global, args: GetArgs, out: &mut Output) -> Result<(), Failure> {
-    let key = args.encoding.read(&args.key)?;
+    let key = args.encoding.key(&args.key)?;
     let client = session::client(global)?;
     let value =
         client.command([b"GET", key.as_slice()]).idempotent(true).await.map_err(|error| engine_says("get", error))?;
@@ -81,9 +81,9 @@ pub(crate) async fn get(global: &Global, args: GetArgs, out: &mut Output) -> Res
 }
 
 pub(crate) async fn put(global: &Global, args: PutArgs, out: &mut Output) -> Result<(), Failure> {
-    let key = Bytes::from(args.encoding.read(&args.key)?);
-    let value = Bytes::from(args.encoding.read(&args.value)?);
-    let expected = args.if_value.as_ref().map(|text| args.encoding.read(text)).transpose()?.map(Bytes::from);
+    let key = Bytes::from(args.encoding.key(&args.key)?);
+    let value = Bytes::from(args.encoding.value(&args.value)?);
+    let expected = args.if_value.as_ref().map(|text| args.encoding.value(text)).transpose()?.map(Bytes::from);
     let word = Bytes::from_static;
     let command = match (&expected, args.if_absent) {
         (Some(expected), _) => vec![word(b"CAS"), key.clone(), expected.clone(), value],
@@ -105,7 +105,7 @@ pub(crate) async fn put(global: &Global, args: PutArgs, out: &mut Output) -> Res
 pub(crate) async fn del(global: &Global, args: DelArgs, out: &mut Output) -> Result<(), Failure> {
     let mut command = vec![b"DEL".to_vec()];
     for key in &args.keys {
-        command.push(args.encoding.read(key)?);
+        command.push(args.encoding.key(key)?);
     }
     let client = session::client(global)?;
     let answer = client.command(command).await.map_err(|error| engine_says("del", error))?;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::code::Code;
 use crate::commands::engine::component;
@@ -15,6 +15,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How often it is looked whether the node stopped by itself.
 const WATCH: Duration = Duration::from_millis(100);
+/// A signal so soon behind the first is the same wish twice: of a supervisor and a terminal, or of an impatient hand.
+const SAME_WISH: Duration = Duration::from_secs(1);
 /// A node that takes longer to stop is left as it is: its log recovers it as after a kill.
 const STOP_TIMEOUT: Duration = Duration::from_secs(9);
 
@@ -85,11 +87,12 @@ pub(crate) fn run(args: StartArgs) -> Result<(), Failure> {
 }
 
 async fn stop(node: Node, signals: &mut Signals) -> Result<(), Failure> {
+    let began = Instant::now();
     let stopping = tokio::task::spawn_blocking(move || node.stop());
     tokio::select! {
         stopped = stopping => stopped.expect("stopping a node doesn't panic").map_err(halted),
         () = tokio::time::sleep(STOP_TIMEOUT) => give_up("the node takes too long to stop"),
-        () = signals.next() => give_up("stopped at once by a second signal"),
+        () = signals.next_after(began + SAME_WISH) => give_up("stopped at once by a second signal"),
     }
 }
 
@@ -120,7 +123,19 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
+
+    /// The next one that comes then or later; those before it are passed over.
+    async fn next_after(&mut self, then: Instant) {
+        loop {
+            self.next().await;
+            if Instant::now() >= then {
+                return;
+            }
+        }
+    }
 }
+
+const MAKE_ROOM: &str = "make room and start again";
 
 /// Why a node didn't start.
 pub(crate) fn not_started(error: StartError) -> Failure {
@@ -132,7 +147,7 @@ pub(crate) fn not_started(error: StartError) -> Failure {
         }
         StartError::OtherCluster { .. } => Failure::new(Code::NotANode, message).help("name the right folder"),
         StartError::Corrupt(_) => Failure::new(Code::Corrupt, message).help("delete nothing; outboard explain OB8001"),
-        StartError::Full(_) => Failure::new(Code::DiskFull, message).help("make room and start again"),
+        StartError::Full(_) => Failure::new(Code::DiskFull, message).help(MAKE_ROOM),
         StartError::Folder { .. } => Failure::new(Code::Folder, message),
         StartError::AddressInUse(_) => Failure::new(Code::AddressInUse, message).help("ss -lunp, or --listen IP:PORT"),
         StartError::Identity(_) => Failure::new(Code::Credentials, message),
@@ -146,6 +161,7 @@ pub(crate) fn halted(halt: Halt) -> Failure {
     let message = halt.to_string();
     match halt.kind {
         HaltKind::Corruption => Failure::new(Code::Corrupt, message).help("delete nothing; outboard explain OB8001"),
+        HaltKind::Full => Failure::new(Code::DiskFull, message).help(MAKE_ROOM),
         HaltKind::Disk | HaltKind::Machine => Failure::new(Code::Halted, message).help("outboard explain OB1009"),
     }
 }
@@ -155,9 +171,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn corruption_has_an_exit_code_of_its_own() {
-        let halt = |kind| halted(Halt { kind, reason: "log/3 at 77".into() }).code.exit();
-        assert_eq!((halt(HaltKind::Corruption), halt(HaltKind::Disk)), (8, 1));
+    fn corruption_has_an_exit_code_of_its_own_and_a_full_disk_a_code() {
+        let halt = |kind| halted(Halt { kind, reason: "log/3 at 77".into() }).code;
+        assert_eq!((halt(HaltKind::Corruption).exit(), halt(HaltKind::Disk).exit()), (8, 1));
+        assert_eq!((halt(HaltKind::Full).text(), halt(HaltKind::Disk).text()), ("OB1007", "OB1009"));
         assert_eq!(not_started(StartError::Corrupt(String::new())).code.exit(), 8);
     }
 }

@@ -340,9 +340,10 @@ impl Core {
     fn on_stop(&mut self) {
         self.stopping.get_or_insert(self.now);
         if self.is_leader() {
-            // Refused where there is nobody to hand over to.
-            let handed = self.raft.transfer(None);
-            tracing::info!(?handed, "stopping: handing leadership over");
+            match self.raft.transfer(None) {
+                Ok(to) => tracing::info!(%to, "stopping: handing leadership over"),
+                Err(refusal) => tracing::debug!(?refusal, "stopping: nobody to hand leadership over to"),
+            }
         }
     }
 

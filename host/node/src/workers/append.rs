@@ -135,3 +135,61 @@ pub(crate) fn send(sender: &PeerSender, envelope: Envelope) {
     let to = envelope.to;
     sender.send(to, lane, PeerMessage::Raft(envelope).encode().into());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use outboard_net::{Authority, ClusterId, Net, Options};
+    use outboard_raft::{Entry, HardState, NodeId, Payload, Term};
+    use outboard_wal::{MemDisk, Unrecovered};
+    use std::collections::BTreeMap;
+    use std::sync::mpsc::channel;
+
+    fn batch(number: u64) -> AppendJob {
+        let entry = Entry { index: Index(number), term: Term(1), payload: Payload::Noop };
+        let hard_state = (number == 1).then_some(HardState { term: Term(1), vote: None });
+        AppendJob::Persist(Persist { id: PersistId(number), hard_state, entries: vec![entry], then_send: Vec::new() })
+    }
+
+    /// What the worker says when it has done these jobs on this disk.
+    async fn words_after(disk: &MemDisk, jobs: Vec<AppendJob>, fail_sync: bool) -> Vec<Word> {
+        let cluster = ClusterId(7);
+        let credentials = Authority::create(cluster).and_then(|ca| ca.issue_node(NodeId(1))).expect("credentials");
+        let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let (events, _from_net) = tokio::sync::mpsc::channel(1);
+        let net = Net::bind(Options::new(listen, credentials, BTreeMap::new()), events).await.expect("bound");
+        let unrecovered = Unrecovered::open(Box::new(disk.clone()), cluster.0, Default::default()).expect("free");
+        let (wal, _) = unrecovered.recover().expect("sound");
+        let (words, mut said) = tokio::sync::mpsc::unbounded_channel();
+        let worker = AppendWorker::new(wal, Durability::Sync, net.sender(), Words(words));
+        let (queue, waiting) = channel();
+        for job in jobs {
+            queue.send(job).expect("the worker has not begun");
+        }
+        drop(queue);
+        if fail_sync {
+            disk.fail_next_sync();
+        }
+        worker.run(&waiting);
+        std::iter::from_fn(|| said.try_recv().ok()).collect()
+    }
+
+    #[tokio::test]
+    async fn all_batches_that_wait_share_one_sync_and_are_reported_in_order() {
+        let disk = MemDisk::new();
+        let words = words_after(&disk, (1..=10).map(batch).collect(), false).await;
+        let persisted = words.iter().filter_map(|word| match word {
+            Word::Event(Event::Persisted(id)) => Some(id.0),
+            Word::Event(_) | Word::Halt(_) | Word::Kill => None,
+        });
+        assert_eq!(persisted.collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+    }
+
+    /// REGRESSIONS D1: nothing is acknowledged after a failed sync, nothing is retried, the node halts.
+    #[tokio::test]
+    async fn d1_a_failed_sync_halts_the_node_and_acknowledges_nothing() {
+        let disk = MemDisk::new();
+        let words = words_after(&disk, vec![batch(1), batch(2)], true).await;
+        assert!(matches!(words.as_slice(), [Word::Halt(_)]), "a halt and nothing else");
+    }
+}

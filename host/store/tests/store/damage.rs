@@ -136,7 +136,13 @@ fn a_flipped_bit_gives_an_error_or_an_earlier_commit_and_never_a_panic() {
                 Err(StoreError::Locked { .. } | StoreError::KeyTooLong { .. } | StoreError::Halted { .. }) => {
                     panic!("{}: not what a flipped bit is", file.display())
                 }
-                Err(_) => refused += 1,
+                Err(error) => {
+                    refused += 1;
+                    let text = error.to_string();
+                    let is_damage = matches!(error, StoreError::Corrupt { .. });
+                    let names_place = text.contains(path.to_str().expect("text"));
+                    assert!(!is_damage || names_place && !text.contains(" { "), "{}: {text}", file.display());
+                }
                 Ok(records) => {
                     served += 1;
                     for (table, key, value) in records {

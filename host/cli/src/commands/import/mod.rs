@@ -1,9 +1,11 @@
 //! `import`: a file of keys and values, many writes under way at once, through elections if need be.
 //!
 //! Each line is one `SET`, so a line may be written twice without harm: a lost answer is asked for again. Two lines with the
-//! same key are never under way together, so the later one wins, as it would line by line.
+//! same key are never under way together, so the later one wins, as it would line by line. The file is read by a thread of its own,
+//! so that what a slow writer has piped in so far is written and reported without waiting for its next line.
 
 mod lines;
+mod reader;
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -21,6 +23,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use lines::{LineError, Lines, Record};
 use outboard_client::{Client, ClientError};
+use reader::Reader;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -69,7 +72,7 @@ pub(crate) async fn run(global: &Global, args: ImportArgs, out: &mut Output) -> 
         import.check(lines, &args.file)
     } else {
         let client = session::client(global)?;
-        import.write(lines, &args, client, global.timeout.max(TIMEOUT_MIN)).await
+        import.write(Reader::start(lines), &args, client, global.timeout.max(TIMEOUT_MIN)).await
     };
     bar.finish_and_clear();
     import.report(began.elapsed(), args.dry_run, out)?;
@@ -105,14 +108,24 @@ impl Import<'_> {
 
     async fn write(
         &mut self,
-        lines: Lines<impl io::BufRead>,
+        mut lines: Reader,
         args: &ImportArgs,
         client: Client,
         timeout: Duration,
     ) -> Result<(), Failure> {
         let mut under_way: JoinSet<Done> = JoinSet::new();
         let mut keys: HashSet<Bytes> = HashSet::new();
-        for line in lines {
+        loop {
+            let line = tokio::select! {
+                biased;
+                // First, as it costs nothing and keeps the list of keys short.
+                Some(done) = under_way.join_next() => {
+                    self.on_done(done.expect("writing doesn't panic"), &mut keys)?;
+                    continue;
+                }
+                line = lines.next() => line,
+            };
+            let Some(line) = line else { break };
             let record = match line.map_err(|error| unreadable(&args.file, &error))? {
                 Ok(record) => record,
                 Err(LineError { line, what }) => {
@@ -122,10 +135,6 @@ impl Import<'_> {
             };
             while under_way.len() >= args.pipeline as usize || keys.contains(&record.key) {
                 let done = under_way.join_next().await.expect("a key in the list is under way");
-                self.on_done(done.expect("writing doesn't panic"), &mut keys)?;
-            }
-            // What is done already costs nothing to take; it keeps the list of keys short.
-            while let Some(done) = under_way.try_join_next() {
                 self.on_done(done.expect("writing doesn't panic"), &mut keys)?;
             }
             self.count(&record);
@@ -217,7 +226,7 @@ impl Import<'_> {
     }
 }
 
-fn open(file: &Path) -> Result<Box<dyn Read>, Failure> {
+fn open(file: &Path) -> Result<Box<dyn Read + Send>, Failure> {
     if file.as_os_str() == "-" {
         return Ok(Box::new(io::stdin()));
     }
