@@ -397,7 +397,7 @@ mod tests {
 
         /// Into this node's library; its record.
         fn insert(&self, component: &[u8]) -> EngineRecord {
-            record(&*self.machine.library.insert(component).expect("an engine"))
+            record(&self.machine.library.insert(component).expect("an engine"))
         }
 
         /// Appends without applying; the answer comes later.
