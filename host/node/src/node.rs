@@ -222,6 +222,7 @@ impl Opened {
             control: self.machine.control(),
             component: self.machine.publish().component,
             time_ms: self.machine.head().time_ms,
+            stalled_for: self.machine.missing(),
             mark: ChainMark { index: self.machine.head().position.index.0, hash: self.machine.head().chain },
             sender: sender.clone(),
             now: clock.now(),

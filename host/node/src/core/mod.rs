@@ -12,7 +12,7 @@
 //!
 //! Invariants: every reply is used once; a reply to a proposal is sent only by the entry's application, or when that can no
 //! longer happen or its time is over; requests that were not proposed are told so, never `Unknown`.
-//! Tests: `tests/cluster.rs` of this room.
+//! Tests: `waiting.rs`, `admission.rs`; whole nodes in `tests/cluster.rs` of this room.
 
 mod admission;
 mod engines;
@@ -54,6 +54,8 @@ pub(crate) struct Start {
     pub(crate) control: Arc<Control>,
     pub(crate) component: Option<Arc<Component>>,
     pub(crate) time_ms: u64,
+    /// The running engine, if its component is not here.
+    pub(crate) stalled_for: Option<EngineRecord>,
     /// The hash chain where the tables stand.
     pub(crate) mark: ChainMark,
     pub(crate) sender: PeerSender,
@@ -135,7 +137,7 @@ impl Core {
             engines: Engines::new(start.environment),
             inquiries: Inquiries::default(),
             marks,
-            stalled_for: None,
+            stalled_for: start.stalled_for,
             log_bytes: VecDeque::new(),
             log_bytes_total: 0,
             snapshots_under_way: 0,
@@ -151,7 +153,7 @@ impl Core {
         match event {
             Event::Tick { refused } => self.on_tick(refused, out),
             Event::Peer { from, message } => self.on_peer(from, message, out),
-            Event::PeerDown(peer) => self.on_peer_down(peer),
+            Event::PeerDown(peer) => self.on_peer_down(peer, out),
             Event::Request { request, encoded, reply } => self.on_request(request, encoded, reply, out),
             Event::Persisted(id) => self.raft.on_persisted(id),
             Event::LogRead(answer) => self.raft.on_log_read(answer),
@@ -216,11 +218,12 @@ impl Core {
 
     fn on_tick(&mut self, refused: u64, out: &mut Vec<Action>) {
         self.vitals.refused = refused;
-        self.ticks = self.ticks.wrapping_add(1);
         self.raft.tick();
         self.waiting.expire(self.now);
         self.expire_inquiries();
-        if self.ticks.is_multiple_of(PULSE_TICKS) {
+        let pulse = self.ticks.is_multiple_of(PULSE_TICKS);
+        self.ticks = self.ticks.wrapping_add(1);
+        if pulse {
             let marks = self.marks.told(4);
             let peers = self.members.keys().filter(|peer| **peer != self.raft.id());
             out.extend(peers.map(|peer| Action::SendPeer { to: *peer, message: PeerMessage::Pulse(marks.clone()) }));
@@ -252,9 +255,10 @@ impl Core {
         }
     }
 
-    fn on_peer_down(&mut self, peer: NodeId) {
+    fn on_peer_down(&mut self, peer: NodeId, out: &mut Vec<Action>) {
         self.raft.on_unreachable(peer);
         self.waiting.on_peer_lost(peer);
+        self.reroute_reads(out);
     }
 
     fn on_applied(&mut self, note: AppliedNote, out: &mut Vec<Action>) {

@@ -121,7 +121,7 @@ impl Core {
         }
     }
 
-    /// A new leader is known: reads that went to another one are asked again; writes wait for their answer or deadline.
+    /// Reads that went to a node that leads no more, or is lost, are asked again; writes wait for their answer or deadline.
     pub(super) fn reroute_reads(&mut self, out: &mut Vec<Action>) {
         let leader = self.raft.leader();
         let stale = |forward: &mut Forward| !forward.writes && Some(forward.to) != leader;

@@ -122,20 +122,26 @@ impl Proposals {
         if matches!(reply, Reply::Nobody) {
             return;
         }
-        // A new term may write again where an old proposal still waits; that one is lost then.
+        // A new term may write again where an old proposal still waits. Another node may yet hold the old entry and win the
+        // next election with it, so nothing is decided.
         while let Some(last) = self.waiting.pop_back_if(|last| last.position.index >= position.index) {
-            last.reply.send(overwritten());
+            last.reply.send(Response::Unknown("leadership changed before it was committed".into()));
         }
         self.waiting.push_back(Proposal { position, reply, deadline_us });
     }
 
-    /// The reply that waits for this committed entry. Whoever waits for another entry at its place or before waits in vain.
+    /// The reply that waits for this committed entry. Whoever waits for another entry at its place waits in vain; what is
+    /// before it was passed over by a snapshot, which does not tell what it holds.
     pub(super) fn claim(&mut self, position: Position) -> Reply {
         while let Some(front) = self.waiting.pop_front_if(|front| front.position.index <= position.index) {
             if front.position == position {
                 return front.reply;
             }
-            front.reply.send(overwritten());
+            front.reply.send(if front.position.index == position.index {
+                Response::NotDone("another leader's entry took its place in the log".into())
+            } else {
+                Response::Unknown("a snapshot passed over it".into())
+            });
         }
         Reply::Nobody
     }
@@ -143,10 +149,6 @@ impl Proposals {
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
-}
-
-fn overwritten() -> Response {
-    Response::NotDone("leadership changed before it was committed, and it is lost for good".into())
 }
 
 /// Reads on their way to a barrier, and those whose barrier is ahead of the tables.
@@ -195,5 +197,114 @@ impl Reads {
         }
         self.released.retain(|_, queries| !queries.is_empty());
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::oneshot::{self, Receiver};
+
+    const NEVER: u64 = u64::MAX;
+
+    fn waiting() -> (Reply, Receiver<Response>) {
+        let (reply, answer) = oneshot::channel();
+        (Reply::Local(reply), answer)
+    }
+
+    fn proposed(proposals: &mut Proposals, index: u64, term: u64) -> Receiver<Response> {
+        let (reply, answer) = waiting();
+        proposals.push(Position::new(index, term), reply, NEVER);
+        answer
+    }
+
+    fn query(deadline_us: u64) -> (Query, Receiver<Response>) {
+        let (reply, answer) = waiting();
+        (Query { arguments: Vec::new(), time_ms: None, reply, deadline_us }, answer)
+    }
+
+    #[test]
+    fn a_reply_is_claimed_by_its_own_entry_only() {
+        let mut proposals = Proposals::default();
+        let (mut first, mut second) = (proposed(&mut proposals, 5, 1), proposed(&mut proposals, 6, 1));
+        assert!(matches!(proposals.claim(Position::new(4, 1)), Reply::Nobody));
+        proposals.claim(Position::new(5, 1)).send(Response::Done);
+        assert_eq!(first.try_recv(), Ok(Response::Done));
+        // The next leader's entry is committed at 6.
+        assert!(matches!(proposals.claim(Position::new(6, 2)), Reply::Nobody));
+        assert!(matches!(second.try_recv(), Ok(Response::NotDone(_))), "it can't commit any more");
+        assert!(proposals.is_empty());
+    }
+
+    #[test]
+    fn an_entry_that_is_overwritten_before_a_commit_may_still_win_elsewhere() {
+        let mut proposals = Proposals::default();
+        let mut old = proposed(&mut proposals, 5, 1);
+        let mut new = proposed(&mut proposals, 5, 3);
+        assert!(matches!(old.try_recv(), Ok(Response::Unknown(_))));
+        proposals.claim(Position::new(5, 3)).send(Response::Done);
+        assert_eq!(new.try_recv(), Ok(Response::Done));
+    }
+
+    #[test]
+    fn what_a_snapshot_passed_over_is_unknown() {
+        let mut proposals = Proposals::default();
+        let mut passed = proposed(&mut proposals, 5, 1);
+        assert!(matches!(proposals.claim(Position::new(9, 2)), Reply::Nobody));
+        assert!(matches!(passed.try_recv(), Ok(Response::Unknown(_))));
+    }
+
+    #[test]
+    fn time_ends_each_kind_of_waiting_by_what_can_be_said_of_it() {
+        let mut all = Waiting::default();
+        let (reply, mut write) = waiting();
+        all.proposals.push(Position::new(1, 1), reply, 10);
+        let (reading, mut read) = query(10);
+        let id = all.reads.next_id();
+        all.reads.wait(id, reading);
+        let mut forward = |writes| {
+            let (reply, answer) = waiting();
+            let forward = Forward { to: NodeId(2), writes, request: Bytes::new(), reply, deadline_us: 10 };
+            let ticket = all.new_ticket();
+            all.forwards.insert(ticket, forward);
+            answer
+        };
+        let (mut forwarded_write, mut forwarded_read) = (forward(true), forward(false));
+        all.expire(Now { wall_ms: 0, mono_us: 9 });
+        assert!(write.try_recv().is_err() && read.try_recv().is_err(), "not yet");
+        all.expire(Now { wall_ms: 0, mono_us: 10 });
+        assert!(matches!(write.try_recv(), Ok(Response::Unknown(_))));
+        assert!(matches!(read.try_recv(), Ok(Response::NotDone(_))));
+        assert!(matches!(forwarded_write.try_recv(), Ok(Response::Unknown(_))));
+        assert!(matches!(forwarded_read.try_recv(), Ok(Response::NotDone(_))));
+        assert!(matches!(all.proposals.claim(Position::new(1, 1)), Reply::Nobody), "answered once");
+    }
+
+    #[test]
+    fn a_read_is_due_when_the_tables_have_come_to_its_barrier() {
+        let mut reads = Reads::default();
+        reads.release_at(Index(5), vec![query(NEVER).0]);
+        reads.release_at(Index(7), vec![query(NEVER).0, query(NEVER).0]);
+        assert_eq!(reads.due(Index(4)).len(), 0);
+        assert_eq!(reads.due(Index(6)).len(), 1);
+        assert_eq!(reads.due(Index(7)).len(), 2);
+        assert_eq!(reads.len(), 0);
+    }
+
+    #[test]
+    fn the_loss_of_a_peer_ends_its_writes_as_unknown_and_frees_its_reads() {
+        let mut all = Waiting::default();
+        let mut forward = |to, writes| {
+            let (reply, answer) = waiting();
+            let forward = Forward { to: NodeId(to), writes, request: Bytes::new(), reply, deadline_us: NEVER };
+            let ticket = all.new_ticket();
+            all.forwards.insert(ticket, forward);
+            answer
+        };
+        let (mut lost, mut read, mut other) = (forward(2, true), forward(2, false), forward(3, true));
+        all.on_peer_lost(NodeId(2));
+        assert!(matches!(lost.try_recv(), Ok(Response::Unknown(_))));
+        assert!(read.try_recv().is_err() && other.try_recv().is_err(), "asked again, or waiting");
+        assert_eq!(all.forwards.values().filter(|forward| forward.to == NodeId(2)).count(), 0);
     }
 }

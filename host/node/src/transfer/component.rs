@@ -14,6 +14,8 @@ use outboard_wire::limits::COMPONENT_BYTES_MAX;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+/// How long to wait before an engine is staged again.
+const STAGE_AGAIN: Duration = Duration::from_millis(50);
 /// A fetch that brings nothing for so long is given up, and another node is asked.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -28,23 +30,18 @@ pub(super) async fn on_push(desk: &Desk, stream: &mut BulkStream, bytes: u64, ti
         return answer(stream, BulkReply::Refused(text)).await;
     };
     let deadline = tokio::time::Instant::now() + Duration::from_millis(u64::from(timeout_ms));
-    let reply = match push(desk, component, timeout_ms, deadline).await {
+    let reply = match push(desk, component, deadline).await {
         Ok(pushed) => BulkReply::Pushed(pushed),
         Err(reason) => BulkReply::Refused(reason),
     };
     answer(stream, reply).await
 }
 
-async fn push(
-    desk: &Desk,
-    component: Vec<u8>,
-    timeout_ms: u32,
-    deadline: tokio::time::Instant,
-) -> Result<Pushed, String> {
+async fn push(desk: &Desk, component: Vec<u8>, deadline: tokio::time::Instant) -> Result<Pushed, String> {
     let library = desk.library.clone();
     let inserted = blocking(move || library.insert(&component)).await;
     let engine = record(&*inserted.map_err(|error| error.to_string())?);
-    stage(desk, &engine, timeout_ms).await?;
+    stage(desk, &engine, deadline).await?;
     let mut control = desk.control.clone();
     let digest = engine.digest;
     let settled = control.wait_for(|control| {
@@ -60,18 +57,35 @@ async fn push(
     Ok(Pushed { engine, nodes })
 }
 
-async fn stage(desk: &Desk, engine: &EngineRecord, timeout_ms: u32) -> Result<(), String> {
+/// Staging twice is staging once: where the outcome is not known, as when the leader dies over it, it is asked for again.
+async fn stage(desk: &Desk, engine: &EngineRecord, deadline: tokio::time::Instant) -> Result<(), String> {
+    loop {
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        match try_stage(desk, engine, left).await {
+            Ok(Response::Done) => return Ok(()),
+            Ok(Response::Invalid(reason)) => return Err(reason),
+            Ok(Response::NotDone(reason) | Response::Unknown(reason)) if left.is_zero() => return Err(reason),
+            Ok(Response::NotDone(_) | Response::Unknown(_) | Response::Overloaded) => {
+                tokio::time::sleep(STAGE_AGAIN).await;
+            }
+            Ok(other) => return Err(format!("the engine could not be staged: {other:?}")),
+            Err(_) => return Err("the node is stopping".into()),
+        }
+    }
+}
+
+async fn try_stage(
+    desk: &Desk,
+    engine: &EngineRecord,
+    timeout: Duration,
+) -> Result<Response, oneshot::error::RecvError> {
+    let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
     let command = Stamped { time_ms: 0, command: Command::EngineStage(engine.clone()) }.encode().into();
     let request = Request { timeout_ms, body: RequestBody::Control { command } };
     let (waiting, answered) = oneshot::channel();
     let encoded = request.encode().into();
     desk.words.event(Event::Request { request, encoded, reply: Reply::Local(waiting) });
-    match answered.await {
-        Ok(Response::Done) => Ok(()),
-        Ok(Response::Invalid(reason) | Response::NotDone(reason) | Response::Unknown(reason)) => Err(reason),
-        Ok(other) => Err(format!("the engine could not be staged: {other:?}")),
-        Err(_) => Err("the node is stopping".into()),
-    }
+    answered.await
 }
 
 /// Another node lacks a component.

@@ -69,10 +69,17 @@ impl ApplyWorker {
     fn on_job(&mut self, job: ApplyJob) -> Result<(), Halt> {
         match job {
             ApplyJob::Entries(entries) => self.queue.extend(entries),
-            ApplyJob::Resume => self.stalled = false,
+            ApplyJob::Resume => self.resume(),
             ApplyJob::Install { meta, staged } => self.install(meta, staged)?,
         }
         Ok(())
+    }
+
+    fn resume(&mut self) {
+        self.stalled = false;
+        if let Some(applied) = self.machine.resume() {
+            self.publish(applied);
+        }
     }
 
     fn publish(&mut self, mut applied: Applied) {
