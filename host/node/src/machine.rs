@@ -6,7 +6,7 @@
 //! Never: reads a clock (the time comes with the entries; the stopwatch only measures), sends, syncs.
 //! Tests: `machine/tests.rs`.
 
-use crate::control::{Active, Chain, Control, Head, MARK_EVERY};
+use crate::control::{Active, Chain, Control, Head, MARK_EVERY, RECENT_MARKS};
 use crate::error::Halt;
 use crate::library::Library;
 use crate::reply::Reply;
@@ -147,7 +147,7 @@ impl Machine {
         chain.writes(&batch.txn);
         batch.txn.keep();
         self.head.chain = chain.end();
-        batch.on_chain(ChainMark { index: index.0, hash: self.head.chain });
+        batch.marks.push(ChainMark { index: index.0, hash: self.head.chain });
         batch.replies.push((reply, response));
         Ok(())
     }
@@ -291,13 +291,14 @@ impl Machine {
 
     fn commit(&mut self, mut batch: Batch) -> Result<Applied, Halt> {
         let index = self.head.position.index;
+        let marks = batch.told_marks();
         if !batch.replies.is_empty() {
             self.head.save(&mut batch.txn)?;
             self.store.commit(batch.txn.into_batch(index.0))?;
         }
         Ok(Applied {
             index,
-            marks: batch.marks,
+            marks,
             control: batch.control_changed.then(|| self.control()),
             time_ms: self.head.time_ms,
             stalled_for: batch.stalled_for,
@@ -341,12 +342,14 @@ impl Batch {
         Batch { txn, marks: Vec::new(), replies: Vec::new(), control_changed: false, stalled_for: None }
     }
 
-    /// Keeps the marks that are compared, and the newest.
-    fn on_chain(&mut self, mark: ChainMark) {
-        if self.marks.last().is_some_and(|last| last.index % MARK_EVERY != 0) {
-            self.marks.pop();
-        }
-        self.marks.push(mark);
+    /// The marks that are worth telling: the newest, and those that all nodes keep.
+    fn told_marks(&mut self) -> Vec<ChainMark> {
+        let mut marks = std::mem::take(&mut self.marks);
+        let newest = marks.len().saturating_sub(RECENT_MARKS);
+        let recent = marks.split_off(newest);
+        marks.retain(|mark| mark.index.is_multiple_of(MARK_EVERY));
+        marks.extend(recent);
+        marks
     }
 }
 

@@ -9,8 +9,12 @@ use std::collections::VecDeque;
 pub(crate) const MARK_EVERY: u64 = 256;
 /// How many such values are remembered.
 const MARKS_MAX: usize = 1024;
+/// The values after the newest entries, so that nodes that are an entry or two apart have some in common.
+pub(crate) const RECENT_MARKS: usize = 32;
 /// How many a node tells of itself in `status`.
 const MARKS_TOLD: usize = 256;
+/// How many a node tells its peers with every pulse.
+const MARKS_PULSED: usize = 4;
 
 /// One step of the chain in the making.
 pub(crate) struct Chain(blake3::Hasher);
@@ -49,8 +53,9 @@ impl Chain {
 /// The recent values of this node's chain, and what comparing them with the others' has shown.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Marks {
-    latest: Option<ChainMark>,
-    /// Ascending.
+    /// The newest, ascending.
+    recent: VecDeque<ChainMark>,
+    /// Those at every so many indexes, ascending.
     kept: VecDeque<ChainMark>,
     /// What others said of indexes that this node has not reached, newest per node.
     ahead: Vec<(u64, ChainMark)>,
@@ -62,8 +67,11 @@ impl Marks {
     /// Takes note of this node's values, ascending.
     pub(crate) fn on_applied(&mut self, marks: &[ChainMark]) {
         for mark in marks {
-            self.latest = Some(*mark);
-            if mark.index % MARK_EVERY == 0 {
+            self.recent.push_back(*mark);
+            if self.recent.len() > RECENT_MARKS {
+                self.recent.pop_front();
+            }
+            if mark.index.is_multiple_of(MARK_EVERY) {
                 self.kept.push_back(*mark);
                 if self.kept.len() > MARKS_MAX {
                     self.kept.pop_front();
@@ -79,9 +87,9 @@ impl Marks {
     pub(crate) fn on_peer(&mut self, node: u64, marks: &[ChainMark]) -> bool {
         let was_equal = self.diverged.is_none();
         for theirs in marks {
-            if self.latest.is_none_or(|latest| theirs.index > latest.index) {
+            if self.recent.back().is_none_or(|latest| theirs.index > latest.index) {
                 self.ahead.retain(|(other, mark)| *other != node || mark.index == theirs.index);
-                if theirs.index % MARK_EVERY == 0 && !self.ahead.contains(&(node, *theirs)) {
+                if theirs.index.is_multiple_of(MARK_EVERY) && !self.ahead.contains(&(node, *theirs)) {
                     self.ahead.push((node, *theirs));
                 }
             } else if let Some(ours) = self.at(theirs.index) {
@@ -96,10 +104,17 @@ impl Marks {
         was_equal && self.diverged.is_some()
     }
 
-    /// The newest value and the newest marks, newest first.
-    pub(crate) fn told(&self, most: usize) -> Vec<ChainMark> {
-        let kept = self.kept.iter().rev().filter(|mark| Some(**mark) != self.latest);
-        self.latest.iter().chain(kept).take(most.min(MARKS_TOLD)).copied().collect()
+    /// For `status`: newest first.
+    pub(crate) fn told(&self) -> Vec<ChainMark> {
+        let oldest = self.recent.front().map_or(u64::MAX, |mark| mark.index);
+        let kept = self.kept.iter().rev().filter(|mark| mark.index < oldest);
+        self.recent.iter().rev().chain(kept).take(MARKS_TOLD).copied().collect()
+    }
+
+    /// For the peers: the newest, and the newest of those that all nodes keep.
+    pub(crate) fn pulsed(&self) -> Vec<ChainMark> {
+        let kept = self.kept.iter().rev();
+        self.recent.back().into_iter().chain(kept).take(MARKS_PULSED).copied().collect()
     }
 
     /// What was found, if the states are known to differ.
@@ -108,8 +123,10 @@ impl Marks {
     }
 
     fn at(&self, index: u64) -> Option<ChainMark> {
-        let kept = self.kept.binary_search_by_key(&index, |mark| mark.index).ok().map(|at| self.kept[at]);
-        kept.or_else(|| self.latest.filter(|mark| mark.index == index))
+        let find = |marks: &VecDeque<ChainMark>| {
+            marks.binary_search_by_key(&index, |mark| mark.index).ok().map(|at| marks[at])
+        };
+        find(&self.recent).or_else(|| find(&self.kept))
     }
 }
 
@@ -152,9 +169,23 @@ mod tests {
     }
 
     #[test]
-    fn a_node_tells_its_newest_value_first() {
+    fn a_node_tells_its_newest_values_first_and_each_once() {
         let mut marks = Marks::default();
         marks.on_applied(&[mark(256, 1), mark(300, 2)]);
-        assert_eq!(marks.told(8), vec![mark(300, 2), mark(256, 1)]);
+        assert_eq!(marks.told(), vec![mark(300, 2), mark(256, 1)]);
+        let many: Vec<ChainMark> = (301..400).map(|index| mark(index, 3)).collect();
+        marks.on_applied(&many);
+        let told: Vec<u64> = marks.told().iter().map(|mark| mark.index).collect();
+        assert_eq!(told, (368..400).rev().chain([256]).collect::<Vec<_>>());
+        assert_eq!(marks.pulsed(), vec![mark(399, 3), mark(256, 1)]);
+    }
+
+    #[test]
+    fn nodes_that_are_one_entry_apart_have_marks_in_common() {
+        let (mut one, mut other) = (Marks::default(), Marks::default());
+        one.on_applied(&[mark(10, 1), mark(11, 2)]);
+        other.on_applied(&[mark(10, 1)]);
+        let common = one.told().into_iter().find(|mark| other.told().contains(mark));
+        assert_eq!(common, Some(mark(10, 1)));
     }
 }

@@ -14,7 +14,7 @@ mod chain;
 mod head;
 mod upgrade;
 
-pub(crate) use chain::{Chain, MARK_EVERY, Marks};
+pub(crate) use chain::{Chain, MARK_EVERY, Marks, RECENT_MARKS};
 pub(crate) use head::{Active, Head};
 
 use outboard_raft::NodeId;

@@ -104,7 +104,7 @@ impl Core {
             engine_since: active.map_or(0, |active| active.since),
             stalled_for: self.stalled_for.as_ref().map(|engine| engine.digest.to_string()),
             durability: self.durability.to_owned(),
-            chain: self.marks.told(usize::MAX),
+            chain: self.marks.told(),
             diverged: self.marks.diverged(),
             refused: self.vitals.refused,
         }

@@ -224,7 +224,7 @@ impl Core {
         let pulse = self.ticks.is_multiple_of(PULSE_TICKS);
         self.ticks = self.ticks.wrapping_add(1);
         if pulse {
-            let marks = self.marks.told(4);
+            let marks = self.marks.pulsed();
             let peers = self.members.keys().filter(|peer| **peer != self.raft.id());
             out.extend(peers.map(|peer| Action::SendPeer { to: *peer, message: PeerMessage::Pulse(marks.clone()) }));
             self.look_after_engines(out);
