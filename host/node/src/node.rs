@@ -327,6 +327,12 @@ fn open_raft(folder: &DataFolder, wal: &mut Wal, recovered: Recovered, machine: 
             "the tables in {dir} stand at {applied}, but the log begins after {base}: the tables are older than the log"
         )));
     }
+    if recovered.hard_state.term < applied.term {
+        let dir = folder.dir.display();
+        return Err(StartError::Corrupt(format!(
+            "the log in {dir} is gone or older than the tables, which stand at {applied}: a node that forgot its votes may not vote again"
+        )));
+    }
     let mut terms = recovered.terms;
     if wal.position(applied.index) != Some(applied) {
         // A snapshot was installed and the crash came before the log was emptied.

@@ -86,6 +86,19 @@ impl World {
         }
     }
 
+    /// Throws away the log alone of a node that does not run.
+    pub(crate) fn lose_log(&self, number: u64) {
+        std::fs::remove_dir_all(self.dirs[&number].join("log")).expect("it was there");
+    }
+
+    /// Starts a node that may refuse.
+    pub(crate) fn try_restart(&mut self, number: u64) -> Result<(), outboard_node::StartError> {
+        let (data_dir, engine) = (self.dirs[&number].clone(), self.engine.clone());
+        let settings = NodeSettings { data_dir, engine, durability: Durability::Sync, listen: None };
+        self.nodes.insert(number, Node::start(settings)?);
+        Ok(())
+    }
+
     /// Throws away log and tables of a node that does not run.
     pub(crate) fn lose_data(&self, number: u64) {
         for folder in ["log", "tables"] {
