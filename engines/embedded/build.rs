@@ -11,7 +11,9 @@ use outboard_component::Build;
 const ENGINES: [&str; 3] = ["kv", "kv-basic", "chaos"];
 
 fn main() -> Result<()> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    // Asked at run time: a checkout that was moved keeps its compiled build scripts.
+    let package = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").context("cargo sets CARGO_MANIFEST_DIR")?);
+    let workspace = package.join("../..").canonicalize().context("finding the workspace")?;
     let out_dir = PathBuf::from(std::env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
     rerun_when_sources_change(&workspace);
 
