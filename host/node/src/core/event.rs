@@ -35,10 +35,10 @@ pub(crate) enum Event {
         message: PeerMessage,
     },
     PeerDown(NodeId),
-    /// Somebody asks; `encoded` is the request as it came, to be passed on.
+    /// Somebody asks; `encoded` is the request as it came, if it came over a wire, to be passed on.
     Request {
         request: Request,
-        encoded: Bytes,
+        encoded: Option<Bytes>,
         reply: Reply,
     },
     /// The append worker made a batch durable.

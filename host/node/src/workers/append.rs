@@ -130,7 +130,12 @@ pub(crate) fn send(sender: &PeerSender, envelope: Envelope) {
         | Message::Heartbeat { .. }
         | Message::HeartbeatReply { .. }
         | Message::StaleTerm
-        | Message::TimeoutNow => Lane::Control,
+        | Message::TimeoutNow
+        | Message::Removed { .. }
+        | Message::Suspended { .. }
+        | Message::Readmitted { .. }
+        | Message::ReadIndex { .. }
+        | Message::ReadIndexReply { .. } => Lane::Control,
     };
     let to = envelope.to;
     sender.send(to, lane, PeerMessage::Raft(envelope).encode().into());
@@ -180,7 +185,7 @@ mod tests {
         let words = words_after(&disk, (1..=10).map(batch).collect(), false).await;
         let persisted = words.iter().filter_map(|word| match word {
             Word::Event(Event::Persisted(id)) => Some(id.0),
-            Word::Event(_) | Word::Halt(_) | Word::Kill => None,
+            Word::Event(_) | Word::Halt(_) | Word::Kill | Word::Begin(_) => None,
         });
         assert_eq!(persisted.collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
     }
