@@ -13,6 +13,8 @@
 //! - [`library`]: the components on this node's disk.
 //! - [`workers`]: one thread each for the log, for applying, for queries and for making the tables durable.
 //! - [`transfer`]: what takes longer than a frame: snapshots and components.
+//! - [`recovery`]: from the disks to a node's parts.
+//! - [`stepped`]: the same parts without threads, for the simulator.
 //! - [`formation`]: the data folder, and how the folders of a new cluster are made.
 //!
 //! Invariants: one order of events (propose, append, replicate, commit, apply), no side door; a reply handle travels with its
@@ -27,9 +29,13 @@ mod inspect;
 mod library;
 mod machine;
 mod node;
+mod peers;
+mod recovery;
 mod reply;
 mod run;
 mod settings;
+#[doc(hidden)]
+pub mod stepped;
 mod transfer;
 mod workers;
 

@@ -21,22 +21,23 @@ mod inquiry;
 mod requests;
 mod waiting;
 
-pub(crate) use event::{Action, AppliedNote, Event, Now, Query, Verdict};
+pub use event::Now;
+pub(crate) use event::{Action, AppliedNote, Event, Query, Verdict};
 
 use crate::control::{Control, Marks};
 use crate::machine::Ordered;
+use crate::peers::PeerDoor;
 use crate::reply::Reply;
-use crate::settings::{LOG_KEEP_BYTES, PULSE_TICKS};
+use crate::settings::PULSE_TICKS;
 use engines::Engines;
 use inquiry::Inquiries;
-use outboard_net::PeerSender;
 use outboard_raft::{Envelope, Index, NodeId, Raft, Ready, RoleKind, Term};
 use outboard_sandbox::Component;
 use outboard_wire::client::{Hint, Response};
 use outboard_wire::command::EngineRecord;
 use outboard_wire::peer::PeerMessage;
 use outboard_wire::status::ChainMark;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use waiting::Waiting;
 
@@ -58,7 +59,10 @@ pub(crate) struct Start {
     pub(crate) stalled_for: Option<EngineRecord>,
     /// The hash chain where the tables stand.
     pub(crate) mark: ChainMark,
-    pub(crate) sender: PeerSender,
+    /// For the replies to requests that other nodes pass on.
+    pub(crate) door: Arc<dyn PeerDoor>,
+    /// Log kept behind the durable tables, in bytes.
+    pub(crate) log_keep_bytes: u64,
     pub(crate) now: Now,
 }
 
@@ -79,7 +83,9 @@ pub(crate) struct Core {
     genesis_proposed: Term,
     control: Arc<Control>,
     component: Option<Arc<Component>>,
-    sender: PeerSender,
+    door: Arc<dyn PeerDoor>,
+    /// The peers that there is a connection to.
+    up: BTreeSet<NodeId>,
     /// This node's address, for the clients of nodes that pass requests on.
     hint: Arc<Hint>,
     now: Now,
@@ -95,6 +101,7 @@ pub(crate) struct Core {
     /// Ends of applied entries and the bytes of log up to there, to know how much log to keep.
     log_bytes: VecDeque<(Index, u64)>,
     log_bytes_total: u64,
+    log_keep_bytes: u64,
     snapshots_under_way: usize,
     vitals: Vitals,
     leader_before: (Term, Option<NodeId>),
@@ -127,7 +134,8 @@ impl Core {
             genesis_proposed: Term(0),
             control: start.control,
             component: start.component,
-            sender: start.sender,
+            door: start.door,
+            up: BTreeSet::new(),
             hint: Arc::new(Hint { node: own.0, address }),
             now: start.now,
             started: start.now,
@@ -140,6 +148,7 @@ impl Core {
             stalled_for: start.stalled_for,
             log_bytes: VecDeque::new(),
             log_bytes_total: 0,
+            log_keep_bytes: start.log_keep_bytes,
             snapshots_under_way: 0,
             vitals: Vitals::default(),
             stopping: None,
@@ -153,6 +162,8 @@ impl Core {
         match event {
             Event::Tick { refused } => self.on_tick(refused, out),
             Event::Peer { from, message } => self.on_peer(from, message, out),
+            // The flush that follows lets go what was parked for it.
+            Event::PeerUp(peer) => drop(self.up.insert(peer)),
             Event::PeerDown(peer) => self.on_peer_down(peer, out),
             Event::Request { request, encoded, reply } => self.on_request(request, encoded, reply, out),
             Event::Persisted(id) => self.raft.on_persisted(id),
@@ -235,7 +246,7 @@ impl Core {
         match message {
             PeerMessage::Raft(envelope) => self.on_envelope(envelope),
             PeerMessage::Forward { ticket, request } => {
-                let reply = Reply::Peer { to: from, ticket, sender: self.sender.clone(), hint: self.hint.clone() };
+                let reply = Reply::Peer { to: from, ticket, door: self.door.clone(), hint: self.hint.clone() };
                 self.on_forwarded(request, reply, out);
             }
             PeerMessage::ForwardReply { ticket, answer } => self.on_forward_reply(from, ticket, answer),
@@ -256,6 +267,7 @@ impl Core {
     }
 
     fn on_peer_down(&mut self, peer: NodeId, out: &mut Vec<Action>) {
+        self.up.remove(&peer);
         self.raft.on_unreachable(peer);
         self.waiting.on_peer_lost(peer);
         self.reroute_reads(out);
@@ -290,7 +302,7 @@ impl Core {
         if self.snapshots_under_way > 0 {
             return;
         }
-        let spare = self.log_bytes_total.saturating_sub(LOG_KEEP_BYTES);
+        let spare = self.log_bytes_total.saturating_sub(self.log_keep_bytes);
         let mut upto = None;
         while let Some((end, total)) = self.log_bytes.front().copied()
             && end <= index
@@ -329,6 +341,11 @@ impl Core {
         if leader.is_some() {
             self.reroute_reads(out);
         }
+    }
+
+    /// Its part in consensus, to be looked at.
+    pub(crate) fn raft(&self) -> &Raft {
+        &self.raft
     }
 
     fn is_leader(&self) -> bool {

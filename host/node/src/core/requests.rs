@@ -6,7 +6,6 @@ use super::{Action, Core, Query, admission};
 use crate::reply::Reply;
 use crate::settings::{PARKED_MAX, WAITING_MAX};
 use bytes::Bytes;
-use outboard_net::Lane;
 use outboard_raft::{Barrier, NodeId, ReadId, Refusal};
 use outboard_wire::client::{Consistency, Hint, Request, RequestBody, Response};
 use outboard_wire::command::{Command, Stamped, Upgrade};
@@ -62,7 +61,7 @@ impl Core {
     fn ask_leader(&mut self, asked: Parked, out: &mut Vec<Action>) {
         match self.raft.leader() {
             Some(leader) if leader == self.raft.id() => self.lead(asked, out),
-            Some(leader) if self.sender.is_up(leader) => self.forward(leader, asked),
+            Some(leader) if self.up.contains(&leader) => self.forward(leader, asked, out),
             Some(_) | None => self.park(asked),
         }
     }
@@ -78,7 +77,7 @@ impl Core {
     pub(super) fn maybe_release_parked(&mut self, out: &mut Vec<Action>) {
         let possible = match self.raft.leader() {
             Some(leader) if leader == self.raft.id() => !self.raft.is_transferring() && self.component.is_some(),
-            Some(leader) => self.sender.is_up(leader),
+            Some(leader) => self.up.contains(&leader),
             None => false,
         };
         if possible && !self.waiting.parked.is_empty() {
@@ -88,11 +87,11 @@ impl Core {
         }
     }
 
-    fn forward(&mut self, to: NodeId, asked: Parked) {
+    fn forward(&mut self, to: NodeId, asked: Parked, out: &mut Vec<Action>) {
         let Parked { request, encoded, reply, deadline_us } = asked;
         let ticket = self.waiting.new_ticket();
         let message = PeerMessage::Forward { ticket, request: encoded.clone() };
-        self.sender.send(to, Lane::Append, message.encode().into());
+        out.push(Action::SendPeer { to, message });
         let writes = self.may_write(&request.body);
         self.waiting.forwards.insert(ticket, Forward { to, writes, request: encoded, reply, deadline_us });
     }
