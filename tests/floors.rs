@@ -13,8 +13,8 @@ const GUESTS: [&[&str]; 3] = [&["sdk/macros"], &["sdk"], &["engines/kv", "engine
 /// Between both: the tool that makes components, and the components that the program carries. Only the top floor uses them.
 const TOOLS: [&str; 2] = ["sdk/component", "engines/embedded"];
 
-/// The harness of the tests with processes stands outside.
-const OUTSIDE: [&str; 1] = ["tests"];
+/// The harness of the tests with processes stands outside, and so does the simulator.
+const OUTSIDE: [&str; 2] = ["tests", "tests/sim"];
 
 /// Friends from elsewhere that only one room knows.
 const ONLY: [(&str, &str); 3] = [("wasmtime", "host/sandbox"), ("fjall", "host/store"), ("quinn", "host/net")];

@@ -24,7 +24,6 @@ use crate::workers::apply::{ApplyJob, ApplyWorker};
 use crate::workers::query::QueryWorker;
 use crate::workers::{Slot, Word, Words, persist};
 use bytes::Bytes;
-use outboard_net::Lane;
 use outboard_raft::{Config, Entry, Membership, NodeId, Position, Raft, SnapshotMeta, SnapshotRequest, Term};
 use outboard_sandbox::{Component, Sandbox};
 use outboard_store::{Store, StoreError};
@@ -36,10 +35,12 @@ use outboard_wire::status::{ChainMark, NodeStatus};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 pub use crate::core::Now;
+pub use crate::inspect::record;
+pub use outboard_net::Lane;
 
 /// What a node is made of.
 pub struct Settings {
@@ -309,6 +310,15 @@ impl SteppedNode {
         self.core.on_event(event, now, &mut self.actions);
     }
 
+    /// The end of a node that has stopped: the tables are made durable, the log is closed.
+    pub fn close(mut self) -> Result<(), Halt> {
+        self.log_begin()?;
+        self.log_end()?;
+        self.store.persist()?;
+        self.append.close();
+        Ok(())
+    }
+
     /// Takes what the workers have said, thinks, and hands out what there is to do.
     pub fn flush(&mut self, now: Now) -> Result<Wants, Halt> {
         self.now = now;
@@ -454,7 +464,7 @@ impl SteppedNode {
 struct Outbox(Mutex<Vec<Frame>>);
 
 impl Outbox {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Frame>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Frame>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -52,8 +52,12 @@ impl AppendWorker {
             }
             self.tell_size();
         }
+        self.close();
+    }
+
+    /// The end of the queue, on purpose: a clean end spares the next start some work. What was promised is durable already.
+    pub(crate) fn close(self) {
         if self.durability == Durability::Sync {
-            // The queue ended on purpose: a clean end spares the next start some work. What was promised is durable already.
             self.wal.close().unwrap_or_else(|error| tracing::warn!(%error, "the log was not closed cleanly"));
         }
     }
