@@ -223,6 +223,7 @@ impl Opened {
             component: self.machine.publish().component,
             time_ms: self.machine.head().time_ms,
             stalled_for: self.machine.missing(),
+            life: self.wal.life(),
             mark: ChainMark { index: self.machine.head().position.index.0, hash: self.machine.head().chain },
             door: door.clone(),
             log_keep_bytes: LOG_KEEP_BYTES,

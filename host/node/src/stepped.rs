@@ -191,6 +191,7 @@ impl SteppedNode {
             component: machine.publish().component,
             time_ms: machine.head().time_ms,
             stalled_for: machine.missing(),
+            life: wal.life(),
             mark: ChainMark { index: machine.head().position.index.0, hash: machine.head().chain },
             door: outbox.clone(),
             log_keep_bytes: settings.log_keep_bytes,

@@ -21,7 +21,7 @@ struct State {
     mutation: Option<Mutation>,
     /// The next write of some length goes so many bytes before its place.
     misdirect: Option<u64>,
-    misdirected: u64,
+    misdirected: bool,
     /// Syncs that a late disk has only promised.
     promised: Vec<SharedFile>,
 }
@@ -45,11 +45,12 @@ impl SimDisk {
 
     /// The next write goes wrong.
     pub fn misdirect_next(&self, back_bytes: u64) {
-        self.state().misdirect = Some(back_bytes);
+        let mut state = self.state();
+        (state.misdirect, state.misdirected) = (Some(back_bytes), false);
     }
 
-    /// How many writes went wrong.
-    pub fn misdirected(&self) -> u64 {
+    /// It went wrong.
+    pub fn has_misdirected(&self) -> bool {
         self.state().misdirected
     }
 
@@ -135,7 +136,7 @@ impl DiskFile for SimFile {
             let wrong = state.misdirect.filter(|back| *back < offset);
             if wrong.is_some() {
                 state.misdirect = None;
-                state.misdirected += 1;
+                state.misdirected = true;
             }
             wrong
         };

@@ -3,7 +3,7 @@
 //! Damage of what was durable is bounded to a minority of nodes: nothing can be promised beyond that.
 
 use crate::checks::Checked;
-use crate::node::{Damage, Input, Misdirecting};
+use crate::node::{Damage, Input, Misdirecting, SimNode};
 use crate::plan::{Fault, MILLI, Rate, SECOND};
 use crate::world::{Step, World};
 
@@ -77,7 +77,8 @@ impl World<'_> {
                 let may = self.nodes[some].live.is_some();
                 if may {
                     self.trace.say(self.now, || format!("n{} stands still for {lasts} us", some + 1));
-                    self.nodes[some].paused_until = self.now + lasts;
+                    let until = self.now + lasts;
+                    self.nodes[some].paused_until = self.nodes[some].paused_until.max(until);
                 }
                 return Ok(may);
             }
@@ -123,7 +124,8 @@ impl World<'_> {
 
     /// A process may end here: it lives, and no write is astray that nobody could find.
     fn may_end(&self, node: usize) -> bool {
-        self.nodes[node].live.is_some() && self.nodes[node].misdirecting != Misdirecting::Landed
+        let node = &self.nodes[node];
+        node.live.is_some() && !node.is_astray()
     }
 
     fn partition(&mut self) -> bool {
@@ -209,7 +211,7 @@ impl World<'_> {
     }
 
     fn blackout(&mut self) -> bool {
-        if self.nodes.iter().any(|node| node.misdirecting == Misdirecting::Landed) {
+        if self.nodes.iter().any(SimNode::is_astray) {
             return false;
         }
         for node in 0..self.nodes.len() {
@@ -223,7 +225,7 @@ impl World<'_> {
 
     /// Whether one more node may have a damaged log.
     fn may_damage(&self) -> bool {
-        let damaged = |node: &crate::node::SimNode| node.damage.is_some() || node.misdirecting != Misdirecting::No;
+        let damaged = |node: &SimNode| node.damage.is_some() || node.misdirecting != Misdirecting::No;
         let count = self.nodes.iter().filter(|node| damaged(node)).count();
         count < (self.nodes.len() - 1) / 2
     }

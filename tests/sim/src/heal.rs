@@ -33,7 +33,7 @@ impl World<'_> {
         self.links.unblock_all();
         for number in 0..count {
             let node = &mut self.nodes[number];
-            (node.slow_log, node.slow_tables, node.paused_until) = (1, 1, 0);
+            (node.slow_log, node.slow_tables) = (1, 1);
             self.make_room(number);
             self.repair(number);
             self.look_around(number, SECOND);
@@ -45,7 +45,7 @@ impl World<'_> {
     }
 
     /// A flipped bit flips back; what is on the disk must not have been touched since it was reported.
-    fn repair(&mut self, number: usize) {
+    pub(crate) fn repair(&mut self, number: usize) {
         let node = &mut self.nodes[number];
         if !node.refused {
             return;

@@ -43,6 +43,9 @@ struct Arguments {
     /// Tell the story of --seed even if it does not fail.
     #[arg(long)]
     tell: bool,
+    /// Lines of the story that are printed, from its end.
+    #[arg(long, default_value_t = 120)]
+    lines: usize,
     /// Worlds at a time; else one for each core.
     #[arg(long)]
     threads: Option<usize>,
@@ -50,9 +53,6 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     failures: usize,
 }
-
-/// Lines of the story that are printed after a failure.
-const LINES_PRINTED: usize = 120;
 
 fn main() -> Result<ExitCode> {
     // A broken rule is caught and reported with its seed; the message alone would only disturb.
@@ -86,29 +86,33 @@ fn one(arguments: &Arguments, engines: &Engines, seed: u64) -> Result<ExitCode> 
     let report = world::run(&plan, engines, false);
     let again = world::run(&plan, engines, true);
     ensure!(report.trace_hash == again.trace_hash, "two runs of seed {seed} differ: the simulator is broken");
-    println!("{:#?}", plan);
+    println!("{plan:?}");
     println!("{}", again.figures);
     println!("trace {:016x}", again.trace_hash);
     if again.failure.is_none() {
         if arguments.tell {
-            again.lines.iter().for_each(|line| println!("{line}"));
+            print_end(&again, arguments.lines);
         }
         println!("everything held");
         return Ok(ExitCode::SUCCESS);
     }
-    tell(&plan, &again);
+    tell(&plan, &again, arguments.lines);
     if arguments.shrink {
         let (plan, _) = shrink::shrink(&plan, engines);
         println!("\nshrunk:");
-        tell(&plan, &world::run(&plan, engines, true));
+        tell(&plan, &world::run(&plan, engines, true), arguments.lines);
     }
     Ok(ExitCode::FAILURE)
 }
 
-fn tell(plan: &Plan, report: &Report) {
-    let Some(failure) = &report.failure else { return };
-    let unprinted = report.lines.len().saturating_sub(LINES_PRINTED);
+fn print_end(report: &Report, lines: usize) {
+    let unprinted = report.lines.len().saturating_sub(lines);
     report.lines[unprinted..].iter().for_each(|line| println!("{line}"));
+}
+
+fn tell(plan: &Plan, report: &Report, lines: usize) {
+    let Some(failure) = &report.failure else { return };
+    print_end(report, lines);
     let seconds = failure.at_us as f64 / 1e6;
     println!("FAILED after {seconds:.6} simulated seconds: {}: {}", failure.violation.check, failure.violation.what);
     println!("again: {}", plan.line());
@@ -139,7 +143,7 @@ fn many(arguments: &Arguments, engines: &Engines) -> Result<ExitCode> {
     if let Some((plan, _)) = outcome.failures.first() {
         let (plan, _) = shrink::shrink(plan, engines);
         println!("\nthe first one, shrunk:");
-        tell(&plan, &world::run(&plan, engines, true));
+        tell(&plan, &world::run(&plan, engines, true), arguments.lines);
     }
     let seconds = outcome.took.as_secs_f64();
     let rate = outcome.figures.schedules as f64 / seconds;

@@ -1,7 +1,8 @@
 //! The network between the nodes: frames that take time, get lost, come twice or too late, and connections that come and go.
 //!
-//! A frame that leaves needs a connection, as in the product; once it is on its way nothing holds it. On one lane frames keep
-//! their order unless a fault says otherwise.
+//! A frame that leaves needs a connection, as in the product. Consensus must bear anything: its frames come twice, late, in any
+//! order, and even to a node's next life. Requests that are passed on, and their answers, get what QUIC promises: at most once,
+//! and only to the process that the connection leads to. On one lane frames keep their order unless a fault says otherwise.
 
 use crate::checks::{Checked, violation};
 use crate::node::Input;
@@ -32,6 +33,11 @@ impl Links {
 
     fn at(&self, from: usize, to: usize) -> usize {
         from * self.count + to
+    }
+
+    /// The peer's life that a connection leads to.
+    pub(crate) fn leads_to(&self, from: usize, to: usize) -> Option<u64> {
+        self.up[self.at(from, to)]
     }
 
     pub(crate) fn is_up(&self, from: usize, to: usize) -> bool {
@@ -73,9 +79,9 @@ impl World<'_> {
                 self.look_into(from, to, &bytes)?;
             }
             let to = to.0 as usize - 1;
-            if self.links.is_up(from, to) {
+            if let Some(life) = self.links.leads_to(from, to) {
                 let bytes = self.maybe_alter(from, to, bytes);
-                self.carry(from, to, lane, bytes);
+                self.carry(from, to, life, lane, bytes);
             }
         }
         Ok(())
@@ -112,7 +118,7 @@ impl World<'_> {
         PeerMessage::Raft(envelope).encode().into()
     }
 
-    fn carry(&mut self, from: usize, to: usize, lane: Lane, bytes: Bytes) {
+    fn carry(&mut self, from: usize, to: usize, life: u64, lane: Lane, bytes: Bytes) {
         if self.links.is_blocked(from, to) {
             self.figures.frames_blocked += 1;
             return;
@@ -125,9 +131,9 @@ impl World<'_> {
         if self.comes(Fault::Delay) {
             at += self.fault_chance(Fault::Delay).scale(5 * MILLI, 4 * SECOND);
         }
-        if self.comes(Fault::Duplication) {
+        if is_consensus(&bytes) && self.comes(Fault::Duplication) {
             let again = at + self.fault_chance(Fault::Duplication).scale(MILLI, 5 * SECOND);
-            self.plan_at(again, Step::Arrive { from, to, bytes: bytes.clone() });
+            self.plan_at(again, Step::Arrive { from, to, life, bytes: bytes.clone() });
         }
         if self.comes(Fault::Reordering) {
             at += self.fault_chance(Fault::Reordering).scale(MILLI, 100 * MILLI);
@@ -138,7 +144,7 @@ impl World<'_> {
             *last = at;
         }
         self.figures.frames += 1;
-        self.plan_at(at, Step::Arrive { from, to, bytes });
+        self.plan_at(at, Step::Arrive { from, to, life, bytes });
     }
 
     /// Whether a fault by chance comes now; counted.
@@ -154,8 +160,10 @@ impl World<'_> {
         comes
     }
 
-    pub(crate) fn on_arrive(&mut self, from: usize, to: usize, bytes: Bytes) -> Checked {
-        self.give(to, Input::Frame { from, bytes });
+    pub(crate) fn on_arrive(&mut self, from: usize, to: usize, life: u64, bytes: Bytes) -> Checked {
+        if self.nodes[to].life == life || is_consensus(&bytes) {
+            self.give(to, Input::Frame { from, bytes });
+        }
         Ok(())
     }
 
@@ -271,5 +279,25 @@ impl World<'_> {
             || (0..self.nodes.len()).any(|peer| peer != node && has(peer) && reaches(peer));
         self.give(node, Input::Component { digest, came });
         Ok(())
+    }
+}
+
+/// Whether a frame carries consensus: behind the version stands the kind, and this is the first one.
+fn is_consensus(frame: &[u8]) -> bool {
+    frame.get(1) == Some(&0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use outboard_raft::Envelope;
+
+    #[test]
+    fn consensus_is_told_from_other_frames_by_its_second_byte() {
+        let envelope = Envelope { from: NodeId(1), to: NodeId(2), term: Term(3), message: Message::TimeoutNow };
+        assert!(is_consensus(&PeerMessage::Raft(envelope).encode()));
+        assert!(!is_consensus(&PeerMessage::Forward { ticket: 0, request: Bytes::new() }.encode()));
+        assert!(!is_consensus(&PeerMessage::ForwardReply { ticket: 0, answer: Bytes::new() }.encode()));
+        assert!(!is_consensus(&PeerMessage::Pulse(Vec::new()).encode()));
     }
 }

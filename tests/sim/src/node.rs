@@ -134,6 +134,15 @@ impl SimNode {
         if self.life == life { self.live.as_mut() } else { None }
     }
 
+    /// A write has gone astray and nothing behind it shows that.
+    pub(crate) fn is_astray(&self) -> bool {
+        match self.misdirecting {
+            Misdirecting::No => false,
+            Misdirecting::Armed => self.disk.has_misdirected(),
+            Misdirecting::Landed => true,
+        }
+    }
+
     /// Nothing is under way that must not be mixed with another fault of its disk.
     pub(crate) fn is_sound(&self) -> bool {
         self.live.is_some()
@@ -229,8 +238,16 @@ impl World<'_> {
                 self.figures.damage_reported += 1;
                 node.refused = true;
                 node.gone = matches!(node.damage, Some(Damage::Misdirected));
+                if self.heal.is_some() {
+                    self.repair(number);
+                    self.plan_in(100 * MILLI, Step::Start { node: number });
+                }
             }
             _ if node.doomed => self.lose_power(number, 50 * MILLI),
+            StartError::Folder { .. } if self.plan.rate(Fault::FailedSync).is_some() => {
+                let after = self.chances.times.scale(100 * MILLI, SECOND);
+                self.plan_in(after, Step::Start { node: number });
+            }
             StartError::Full(_) if node.full => {
                 let after = self.chances.times.scale(100 * MILLI, SECOND);
                 self.plan_in(after, Step::Start { node: number });
@@ -396,7 +413,9 @@ impl World<'_> {
                 false
             }
         });
-        if late && self.nodes[number].paused_until + ANSWER_LATE_US < now {
+        // Who waits for tables that are slow waits for as long as they take.
+        let busy = self.nodes[number].tables_planned || self.nodes[number].queries_planned;
+        if late && !busy && self.nodes[number].paused_until + ANSWER_LATE_US < now {
             return violation("answers", format!("{} forgot a request", self.nodes[number].id));
         }
         for (ticket, response) in answers {
@@ -455,7 +474,7 @@ impl World<'_> {
     fn follow_misdirection(&mut self, number: usize, appended: bool) {
         let node = &mut self.nodes[number];
         match node.misdirecting {
-            Misdirecting::Armed if node.disk.misdirected() > 0 => node.misdirecting = Misdirecting::Landed,
+            Misdirecting::Armed if node.disk.has_misdirected() => node.misdirecting = Misdirecting::Landed,
             Misdirecting::Landed if appended => {
                 node.misdirecting = Misdirecting::No;
                 node.damage = Some(Damage::Misdirected);
@@ -511,6 +530,7 @@ impl World<'_> {
     /// The operator's stop is done.
     fn on_stopped(&mut self, number: usize) -> Checked {
         self.settle(number)?;
+        self.forget_misdirection(number);
         let node = &mut self.nodes[number];
         let Some(live) = node.live.take() else { return Ok(()) };
         let closed = live.close();
@@ -542,10 +562,6 @@ impl World<'_> {
         };
         if !explained {
             return violation("halts", format!("{} halts without a reason: {}", node.id, halt.reason));
-        }
-        if node.misdirecting == Misdirecting::Landed {
-            // It ends before its log could know.
-            (node.gone, node.damage) = (true, Some(Damage::Misdirected));
         }
         self.end_life(number);
         let after = self.chances.times.scale(10 * MILLI, 3 * SECOND);
@@ -581,7 +597,19 @@ impl World<'_> {
         self.plan_in(back_after_us, Step::Start { node: number });
     }
 
+    /// A node ends with a write that is to go astray, or has gone and can't be found: what it lost can't be told from a torn tail.
+    fn forget_misdirection(&mut self, number: usize) {
+        let node = &mut self.nodes[number];
+        match node.misdirecting {
+            Misdirecting::No => {}
+            Misdirecting::Armed if !node.disk.has_misdirected() => node.disk.forget_misdirection(),
+            Misdirecting::Armed | Misdirecting::Landed => (node.gone, node.damage) = (true, Some(Damage::Misdirected)),
+        }
+        node.misdirecting = Misdirecting::No;
+    }
+
     fn end_life(&mut self, number: usize) {
+        self.forget_misdirection(number);
         let node = &mut self.nodes[number];
         node.live = None;
         node.life += 1;
@@ -589,10 +617,6 @@ impl World<'_> {
         (node.wake_planned, node.log_planned, node.tables_planned, node.queries_planned) = (false, false, false, false);
         if let Some(before) = node.votes_forgotten.take() {
             node.disk = SimDisk::over(before, self.plan.mutation);
-        }
-        if node.misdirecting == Misdirecting::Armed {
-            node.misdirecting = Misdirecting::No;
-            node.disk.forget_misdirection();
         }
         let inbox = std::mem::take(&mut node.inbox);
         let waiting = std::mem::take(&mut node.waiting);
@@ -607,6 +631,9 @@ impl World<'_> {
         });
         for ticket in asked.chain(waiting.into_iter().map(|(ticket, ..)| ticket)) {
             self.send_answer(ticket, None);
+        }
+        for peer in 0..self.nodes.len() {
+            self.links.cut(number, peer);
         }
         self.look_around(number, 3 * SECOND);
     }

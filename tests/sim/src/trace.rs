@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 /// Lines kept: the end of the story.
-const LINES_MAX: usize = 400;
+const LINES_MAX: usize = 200_000;
 
 /// The trace of one run.
 #[derive(Debug)]

@@ -68,6 +68,8 @@ pub(crate) enum Step {
     Arrive {
         from: usize,
         to: usize,
+        /// The receiver's life that the connection leads to.
+        life: u64,
         bytes: Bytes,
     },
     /// A node finds out how its link to another one is.
@@ -293,7 +295,7 @@ impl<'a> World<'a> {
             Step::Queries { node, life } => self.on_queries(node, life),
             Step::Persist { node, life } => self.on_persist(node, life),
             Step::Start { node } => self.on_start(node),
-            Step::Arrive { from, to, bytes } => self.on_arrive(from, to, bytes),
+            Step::Arrive { from, to, life, bytes } => self.on_arrive(from, to, life, bytes),
             Step::Look { node, peer } => self.on_look(node, peer),
             Step::SnapshotArrive { from, from_life, to, term, meta, frames } => {
                 self.on_snapshot_arrive(from, from_life, to, term, meta, frames)

@@ -57,6 +57,8 @@ pub(crate) struct Start {
     pub(crate) time_ms: u64,
     /// The running engine, if its component is not here.
     pub(crate) stalled_for: Option<EngineRecord>,
+    /// A number that no earlier life of this node has had.
+    pub(crate) life: u64,
     /// The hash chain where the tables stand.
     pub(crate) mark: ChainMark,
     /// For the replies to requests that other nodes pass on.
@@ -141,7 +143,7 @@ impl Core {
             started: start.now,
             ticks: 0,
             stamp_ms: start.time_ms,
-            waiting: Waiting::default(),
+            waiting: Waiting::of_life(start.life),
             engines: Engines::new(start.environment),
             inquiries: Inquiries::default(),
             marks,
