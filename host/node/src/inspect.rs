@@ -22,7 +22,7 @@ pub fn inspect(component: &[u8]) -> Result<Inspection, String> {
 }
 
 /// A component's line in the control state.
-pub(crate) fn record(component: &Component) -> EngineRecord {
+pub fn record(component: &Component) -> EngineRecord {
     let manifest = component.manifest();
     EngineRecord {
         digest: Digest(component.digest().0),

@@ -14,6 +14,8 @@
 //! - [`workers`]: one thread each for the log, for applying, for queries and for making the tables durable.
 //! - [`transfer`]: what takes longer than a frame: snapshots and components.
 //! - [`gateway`]: how listeners of other protocols on this node ask the cluster.
+//! - [`recovery`]: from the disks to a node's parts.
+//! - [`stepped`]: the same parts without threads, for the simulator.
 //! - [`formation`]: the data folder, and how the folders of a new cluster are made.
 //!
 //! Invariants: one order of events (propose, append, replicate, commit, apply), no side door; a reply handle travels with its
@@ -30,9 +32,13 @@ mod keys;
 mod library;
 mod machine;
 mod node;
+mod peers;
+mod recovery;
 mod reply;
 mod run;
 mod settings;
+#[doc(hidden)]
+pub mod stepped;
 mod transfer;
 mod workers;
 

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The components of one node. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub(crate) struct Library {
-    folder: Arc<Path>,
+    /// None for one that lives in memory only.
+    folder: Option<Arc<Path>>,
     sandbox: Sandbox,
     loaded: Arc<Mutex<BTreeMap<Digest, Arc<Component>>>>,
 }
@@ -30,7 +31,17 @@ pub(crate) enum InsertError {
 impl Library {
     pub(crate) fn open(folder: PathBuf, sandbox: Sandbox) -> io::Result<Library> {
         std::fs::create_dir_all(&folder)?;
-        Ok(Library { folder: folder.into(), sandbox, loaded: Arc::default() })
+        Ok(Library { folder: Some(folder.into()), sandbox, loaded: Arc::default() })
+    }
+
+    /// Holds what it is given by [`Library::place`], for as long as it lives.
+    pub(crate) fn in_memory(sandbox: Sandbox) -> Library {
+        Library { folder: None, sandbox, loaded: Arc::default() }
+    }
+
+    /// Takes a component that was admitted by this library's sandbox.
+    pub(crate) fn place(&self, component: &Arc<Component>) {
+        self.keep(Digest(component.digest().0), component);
     }
 
     pub(crate) fn sandbox(&self) -> &Sandbox {
@@ -41,9 +52,11 @@ impl Library {
     pub(crate) fn insert(&self, bytes: &[u8]) -> Result<Arc<Component>, InsertError> {
         let component = self.sandbox.admit(bytes)?;
         let digest = Digest(component.digest().0);
-        let path = self.path(&digest);
-        if self.bytes(&digest).is_none() {
-            write_durably(&self.folder, &path, bytes).map_err(|source| InsertError::Io { path, source })?;
+        if let Some(folder) = &self.folder
+            && self.bytes(&digest).is_none()
+        {
+            let path = path(folder, &digest);
+            write_durably(folder, &path, bytes).map_err(|source| InsertError::Io { path, source })?;
         }
         self.keep(digest, &component);
         Ok(component)
@@ -61,7 +74,7 @@ impl Library {
 
     /// A component's bytes, checked against its digest.
     pub(crate) fn bytes(&self, digest: &Digest) -> Option<Vec<u8>> {
-        let bytes = std::fs::read(self.path(digest)).ok()?;
+        let bytes = std::fs::read(path(self.folder.as_ref()?, digest)).ok()?;
         (*blake3::hash(&bytes).as_bytes() == digest.0).then_some(bytes)
     }
 
@@ -73,10 +86,10 @@ impl Library {
         // The map is whole after every call; a panic elsewhere does not make it wrong.
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn path(&self, digest: &Digest) -> PathBuf {
-        self.folder.join(format!("{digest}.wasm"))
-    }
+fn path(folder: &Path, digest: &Digest) -> PathBuf {
+    folder.join(format!("{digest}.wasm"))
 }
 
 /// Writes beside and renames, so that a crash leaves the whole file or none.

@@ -7,8 +7,10 @@ use crate::gateway::{Entrance, Gateway};
 use crate::inspect::record;
 use crate::library::{InsertError, Library};
 use crate::machine::Machine;
+use crate::peers::PeerDoor;
+use crate::recovery::{Recovery, raft_config};
 use crate::run::{Ending, Jobs, Loop};
-use crate::settings::{ELECTION_TIMEOUT_TICKS, HEARTBEAT_TICKS, NodeSettings, START_TAIL_BYTES};
+use crate::settings::{LOG_KEEP_BYTES, NodeSettings};
 use crate::transfer::{Desk, snapshot};
 use crate::workers::append::AppendWorker;
 use crate::workers::apply::ApplyWorker;
@@ -16,13 +18,12 @@ use crate::workers::persist::{self, PersistJob};
 use crate::workers::query::QueryWorker;
 use crate::workers::{Clock, Slot, Word, Words};
 use outboard_net::{ClusterId, Net, NetError};
-use outboard_raft::{Config, Entry, Index, Membership, NodeId, Payload, Position, Raft};
+use outboard_raft::{Membership, NodeId, Raft};
 use outboard_sandbox::{Limits, Sandbox};
 use outboard_store::{DiskStore, Store};
-use outboard_wal::{FileDisk, Recovered, Unrecovered, Wal};
+use outboard_wal::{FileDisk, Wal};
 use outboard_wire::command::EngineRecord;
 use outboard_wire::status::ChainMark;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -164,13 +165,16 @@ struct Opened {
 impl Opened {
     fn open(folder: &DataFolder, settings: &NodeSettings) -> Result<Opened, StartError> {
         let dir = &folder.dir;
-        let wrong = |error| StartError::wal(error, dir);
+        let recovery = Recovery {
+            dir,
+            node: folder.node,
+            cluster: folder.cluster.0,
+            members: Membership::of_voters(folder.members.keys().copied()),
+            config: raft_config(folder.node.0 ^ u64::from(std::process::id()) << 32 ^ (folder.cluster.0 as u64)),
+            stopwatch,
+        };
         let disk = Box::new(FileDisk::new(dir.join("log")));
-        let unrecovered = Unrecovered::open(disk, folder.cluster.0, outboard_wal::Options::default()).map_err(wrong)?;
-        let (mut wal, recovered) = unrecovered.recover().map_err(wrong)?;
-        if recovered.torn_bytes > 0 {
-            tracing::warn!(bytes = recovered.torn_bytes, "the log had a torn tail, never acknowledged; it is cut");
-        }
+        let (mut wal, recovered) = recovery.log(disk, outboard_wal::Options::default())?;
         let store = DiskStore::open(dir.join("tables"), outboard_store::Options::default());
         let store = store.map_err(|error| StartError::store(error, dir))?;
         if store.torn_bytes() > 0 {
@@ -190,11 +194,7 @@ impl Opened {
         })?;
         let incoming = dir.join("incoming");
         snapshot::clear(&incoming).map_err(|source| StartError::Folder { path: incoming.clone(), source })?;
-        let membership = Membership::of_voters(folder.members.keys().copied());
-        let salt = u64::from_le_bytes(folder.cluster.0.to_le_bytes()[..8].try_into().expect("eight of sixteen bytes"));
-        let machine = Machine::open(store.clone(), library.clone(), membership, salt, stopwatch)
-            .map_err(|error| StartError::store(error, dir))?;
-        let raft = open_raft(folder, &mut wal, recovered, &machine)?;
+        let (machine, raft) = recovery.parts(&mut wal, recovered, store.clone(), library.clone())?;
         let own_engine = record(&own_engine);
         Ok(Opened { wal, store, library, own_engine, machine, raft, incoming })
     }
@@ -218,7 +218,7 @@ impl Opened {
                 return Ok(());
             }
         };
-        let sender = net.sender();
+        let door: Arc<dyn PeerDoor> = Arc::new(net.sender());
         let slot = Slot::new(self.machine.publish());
         let (control, control_seen) = watch::channel(self.machine.control());
         let peers: Vec<NodeId> = folder.members.keys().copied().filter(|node| *node != folder.node).collect();
@@ -242,22 +242,24 @@ impl Opened {
             component: self.machine.publish().component,
             time_ms: self.machine.head().time_ms,
             stalled_for: self.machine.missing(),
+            life: self.wal.life(),
             mark: ChainMark { index: self.machine.head().position.index.0, hash: self.machine.head().chain },
-            sender: sender.clone(),
+            door: door.clone(),
+            log_keep_bytes: LOG_KEEP_BYTES,
             now: clock.now(),
         });
         let name = folder.members[&folder.node].name.clone();
-        let append = AppendWorker::new(self.wal, settings.durability, sender.clone(), words.clone());
+        let append = AppendWorker::new(self.wal, settings.durability, door.clone(), words.clone());
         let (log, log_jobs) = channel();
         let apply = ApplyWorker::new(self.machine, slot.clone(), words.clone(), log.clone());
-        let query = QueryWorker::new(self.library.sandbox().clone(), slot, clock, words.clone());
-        let workers = Workers::start(&name, append, log_jobs, apply, query, self.store, words);
+        let query = QueryWorker::new(self.library.sandbox().clone(), slot, words.clone());
+        let workers = Workers::start(&name, append, log_jobs, apply, (query, clock), self.store, words);
         let jobs = Jobs { log, tables: workers.tables.clone(), queries: workers.queries.clone() };
         tracing::info!(node = %folder.node, address = %net.local_addr(), cluster = %folder.cluster, "listening");
         told.send(Ok(net.local_addr())).unwrap_or_default();
         let id = folder.node;
         let words = from_workers;
-        let ending = Loop { core, id, clock, desk, sender, jobs, net_events, words, control, entrance }.run().await;
+        let ending = Loop { core, id, clock, desk, door, jobs, net_events, words, control, entrance }.run().await;
         if let Ending::Stopped = ending {
             net.close().await;
         }
@@ -287,7 +289,7 @@ impl Workers {
         append: AppendWorker,
         log_jobs: Receiver<crate::workers::append::AppendJob>,
         apply: ApplyWorker,
-        query: QueryWorker,
+        (query, clock): (QueryWorker, Clock),
         store: Arc<dyn Store>,
         words: Words,
     ) -> Workers {
@@ -297,7 +299,7 @@ impl Workers {
         let threads = vec![
             thread(&format!("{name}-append"), move || append.run(&log_jobs)),
             thread(&format!("{name}-apply"), move || apply.run(&table_jobs)),
-            thread(&format!("{name}-query"), move || query.run(&query_jobs)),
+            thread(&format!("{name}-query"), move || query.run(&query_jobs, clock)),
             thread(&format!("{name}-persist"), move || persist::run(&store, &words, &persist_jobs)),
         ];
         Workers { tables, queries, persist, threads }
@@ -340,74 +342,6 @@ async fn bind(
         }
         StartError::net(error)
     })
-}
-
-/// Brings log and tables together: the log begins at or before the tables, and ends at or behind them.
-fn open_raft(folder: &DataFolder, wal: &mut Wal, recovered: Recovered, machine: &Machine) -> Result<Raft, StartError> {
-    let wrong = |error| StartError::wal(error, &folder.dir);
-    let head = machine.head();
-    let applied = head.position;
-    if recovered.base.index > applied.index {
-        let (base, applied) = (recovered.base.index, applied.index);
-        let dir = folder.dir.display();
-        return Err(StartError::Corrupt(format!(
-            "the tables in {dir} stand at {applied}, but the log begins after {base}: the tables are older than the log"
-        )));
-    }
-    if recovered.hard_state.term < applied.term {
-        let dir = folder.dir.display();
-        return Err(StartError::Corrupt(format!(
-            "the log in {dir} is gone or older than the tables, which stand at {applied}: a node that forgot its votes may not vote again"
-        )));
-    }
-    let mut terms = recovered.terms;
-    if wal.position(applied.index) != Some(applied) {
-        // A snapshot was installed and the crash came before the log was emptied.
-        tracing::info!(at = %applied, "the log begins anew after the installed snapshot");
-        wal.reset(applied).map_err(wrong)?;
-        terms.clear();
-    }
-    let entries = read_tail(wal, applied.index).map_err(wrong)?;
-    let config = Config {
-        election_timeout_ticks: ELECTION_TIMEOUT_TICKS,
-        heartbeat_ticks: HEARTBEAT_TICKS,
-        seed: folder.node.0 ^ u64::from(std::process::id()) << 32 ^ (folder.cluster.0 as u64),
-        ..Config::default()
-    };
-    Ok(Raft::new(outboard_raft::Start {
-        id: folder.node,
-        config,
-        hard_state: wal.hard_state(),
-        base: wal.base(),
-        membership: head.membership.clone(),
-        applied: applied.index,
-        terms,
-        last: wal.last(),
-        entries: entries.into(),
-        suspended: None,
-    }))
-}
-
-/// The end of the log behind `applied`, as much as may stay in memory; from the first change of membership on, all of it.
-fn read_tail(wal: &mut Wal, applied: Index) -> Result<VecDeque<Entry>, outboard_wal::WalError> {
-    let (mut tail, mut bytes, mut pinned) = (VecDeque::new(), 0, false);
-    let Position { index: last, .. } = wal.last();
-    let mut next = applied.next();
-    while next <= last {
-        for entry in wal.read(next, last, START_TAIL_BYTES)? {
-            next = entry.index.next();
-            bytes += entry.bytes();
-            pinned |= matches!(entry.payload, Payload::Membership(_));
-            tail.push_back(entry);
-        }
-        while bytes > START_TAIL_BYTES
-            && !pinned
-            && let Some(oldest) = tail.pop_front()
-        {
-            bytes -= oldest.bytes();
-        }
-    }
-    Ok(tail)
 }
 
 /// Measures switches of engines.

@@ -2,8 +2,9 @@
 //! used exactly once.
 
 use crate::core::Held;
+use crate::peers::{self, PeerDoor};
 use bytes::Bytes;
-use outboard_net::{Lane, PeerSender, Responder};
+use outboard_net::Responder;
 use outboard_raft::NodeId;
 use outboard_wire::client::{Answer, Hint, Response};
 use outboard_wire::peer::PeerMessage;
@@ -15,7 +16,7 @@ pub(crate) enum Reply {
     /// A client on this node.
     Client(Responder),
     /// A node that passed a client's request on, and the address of this one as a hint for the client.
-    Peer { to: NodeId, ticket: u64, sender: PeerSender, hint: Arc<Hint> },
+    Peer { to: NodeId, ticket: u64, door: Arc<dyn PeerDoor>, hint: Arc<Hint> },
     /// A task of this node.
     Local(oneshot::Sender<Response>),
     /// A listener on this node.
@@ -56,10 +57,10 @@ impl Reply {
     pub(crate) fn send_with_hint(self, response: Response, leader: Option<Hint>) {
         match self {
             Reply::Client(responder) => responder.send(Answer { leader, response }.encode().into()),
-            Reply::Peer { to, ticket, sender, hint } => {
+            Reply::Peer { to, ticket, door, hint } => {
                 let answer = Answer { leader: Some(leader.unwrap_or_else(|| (*hint).clone())), response };
                 let message = PeerMessage::ForwardReply { ticket, answer: answer.encode().into() };
-                sender.send(to, Lane::Append, message.encode().into());
+                peers::send_other(&*door, to, &message);
             }
             Reply::Local(waiting) => drop(waiting.send(response)),
             Reply::Gateway(GatewayReply { answer, .. }) => answer(response),

@@ -6,14 +6,16 @@ use crate::core::{Action, Core, Event};
 use crate::error::Halt;
 use crate::gateway::{Ask, Entrance};
 use crate::machine::Ordered;
+use crate::peers::{self, PeerDoor};
 use crate::reply::{GatewayReply, Reply};
 use crate::settings::TICK;
+use crate::transfer::snapshot::Staged;
 use crate::transfer::{self, Desk, component, snapshot};
-use crate::workers::append::{self, AppendJob};
+use crate::workers::append::AppendJob;
 use crate::workers::apply::ApplyJob;
 use crate::workers::{Clock, Word};
 use bytes::Bytes;
-use outboard_net::{Counters, NetEvent, PeerSender};
+use outboard_net::{Counters, NetEvent};
 use outboard_raft::{NodeId, SnapshotMeta};
 use outboard_wire::client::{Request, Response};
 use outboard_wire::peer::PeerMessage;
@@ -48,7 +50,7 @@ pub(crate) struct Loop {
     pub(crate) id: NodeId,
     pub(crate) clock: Clock,
     pub(crate) desk: Desk,
-    pub(crate) sender: PeerSender,
+    pub(crate) door: Arc<dyn PeerDoor>,
     pub(crate) jobs: Jobs,
     pub(crate) net_events: mpsc::Receiver<NetEvent>,
     pub(crate) words: mpsc::UnboundedReceiver<Word>,
@@ -152,8 +154,7 @@ impl Loop {
                     self.on_request(encoded, Reply::Client(responder), actions);
                 }
             }
-            // The flush that follows sees the link, and lets go what was parked for it.
-            NetEvent::PeerUp(peer) => tracing::debug!(%peer, "connected"),
+            NetEvent::PeerUp(peer) => self.core.on_event(Event::PeerUp(peer), now, actions),
             NetEvent::PeerDown(peer) => self.core.on_event(Event::PeerDown(peer), now, actions),
             NetEvent::Bulk(stream) => drop(tokio::spawn(transfer::serve(self.desk.clone(), stream))),
         }
@@ -208,17 +209,15 @@ impl Loop {
     /// A worker whose queue has ended has sent a halt, which is on its way here.
     fn carry_out(&mut self, action: Action) -> Option<Ending> {
         match action {
-            Action::Send(envelope) => append::send(&self.sender, envelope),
-            Action::SendPeer { to, message } => {
-                self.sender.send(to, outboard_net::Lane::Append, message.encode().into());
-            }
+            Action::Send(envelope) => peers::send(&*self.door, envelope),
+            Action::SendPeer { to, message } => peers::send_other(&*self.door, to, &message),
             Action::Persist(persist) => self.to_log(AppendJob::Persist(persist)),
             Action::ReadLog(request) => self.to_log(AppendJob::Read(request)),
             Action::Compact(upto) => self.to_log(AppendJob::Compact(upto)),
             Action::Apply(entries) => self.to_tables(entries),
             Action::ResumeApply => self.jobs.tables.send(ApplyJob::Resume).unwrap_or_default(),
             Action::Install(meta) => {
-                let staged = self.staged_path(&meta);
+                let staged = Staged::File(self.staged_path(&meta));
                 self.jobs.tables.send(ApplyJob::Install { meta, staged }).unwrap_or_default();
             }
             Action::Query(queries) => self.jobs.queries.send(queries).unwrap_or_default(),

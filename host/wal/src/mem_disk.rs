@@ -286,14 +286,10 @@ impl DiskFile for MemFile {
             let failing = std::mem::take(&mut state.knobs.fail_next_sync);
             let content = self.content(state)?;
             if failing {
-                // As after a real failed sync: the pages count as clean, nobody will write them again.
-                for write in std::mem::take(&mut content.unsynced) {
-                    content.lost.push((write.offset, write.before));
-                }
+                content.fail_sync();
                 return Err(io::Error::other("the sync failed"));
             }
-            content.unsynced.clear();
-            content.unsynced_size = None;
+            content.sync();
             Ok(())
         })
     }
@@ -347,6 +343,19 @@ mod tests {
         file.sync().unwrap();
         disk.crash_with(|_, _| Fate::Kept);
         assert_eq!(disk.bytes_of("a").unwrap(), [0; 4]);
+    }
+
+    #[test]
+    fn what_a_failed_sync_lost_is_there_again_once_it_was_written_again_and_synced() {
+        let (disk, file) = disk_with_synced_file();
+        file.write_at(0, b"gone").unwrap();
+        disk.fail_next_sync();
+        assert!(file.sync().is_err());
+        file.write_at(2, b"new").unwrap();
+        file.sync().unwrap();
+        file.write_at(4, b"x").unwrap();
+        disk.crash_with(|_, _| Fate::Kept);
+        assert_eq!(&disk.bytes_of("a").unwrap()[..5], b"\0\0nex");
     }
 
     #[test]

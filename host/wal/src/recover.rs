@@ -18,6 +18,9 @@ use crate::segment::{
 };
 use crate::wal::Wal;
 
+/// Written again at once.
+const REWRITE_BYTES: u32 = 1 << 20;
+
 /// A log whose folder is ours and whose bytes nobody has looked at.
 pub struct Unrecovered {
     disk: Box<dyn Disk>,
@@ -136,6 +139,7 @@ impl Judged {
         }
         segments.list = self.segments.into();
         if segments.options.sync {
+            write_tail_again(&segments)?;
             // All of them: the last but one may have been closed and not synced yet, earlier ones may be from a time without syncs.
             for segment in &segments.list {
                 segment.file.sync().doing("sync", &segments.shown(&segment.name()))?;
@@ -152,6 +156,23 @@ impl Judged {
         };
         Ok((Wal::begin(segments, self.catalog, self.life + 1)?, recovered))
     }
+}
+
+/// What lies behind the last mark may be in memory only, and a sync that failed in an earlier life may have made the system
+/// believe that it is on the disk. Only what is written again is sure to get there.
+fn write_tail_again(segments: &Segments) -> Result<(), WalError> {
+    let with_batches = segments.list.iter().rev().find(|segment| segment.end > SEGMENT_HEADER_BYTES);
+    let Some(segment) = with_batches else { return Ok(()) };
+    let name = segments.shown(&segment.name());
+    let mut bytes = Vec::new();
+    let mut offset = segment.durable;
+    while offset < segment.end {
+        bytes.resize((segment.end - offset).min(REWRITE_BYTES) as usize, 0);
+        segment.file.read_at(u64::from(offset), &mut bytes).doing("read", &name)?;
+        segment.file.write_at(u64::from(offset), &bytes).doing("write", &name)?;
+        offset += bytes.len() as u32;
+    }
+    Ok(())
 }
 
 /// The very first segment gets its first batch before its name, so that the first segment always begins with a batch.

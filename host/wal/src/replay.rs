@@ -70,19 +70,20 @@ impl Replay<'_> {
     /// Up to the closing batch or to the first one that isn't good.
     fn read_segment(&mut self, segment: &mut Segment) -> Result<End, WalError> {
         let mut window = Window::new(self.segments, segment);
-        let mut offset = segment.end;
+        let (mut offset, mut durable) = (segment.end, segment.durable);
         let mut end = End::Open;
         while let Some((header, payload)) = window.batch(offset, self.life)? {
             let damaged = |what| WalError::corrupt(self.segments.shown(&segment.name()), u64::from(offset), what);
             self.catalog = Some(replay(self.catalog.take(), segment.id, &header, payload).map_err(damaged)?);
             self.life = header.life;
+            durable = header.mark;
             offset += BATCH_HEADER_BYTES + header.payload_bytes;
             if header.kind == BatchKind::Close {
                 end = End::Closed;
                 break;
             }
         }
-        (segment.end, segment.touched) = (offset, offset);
+        (segment.end, segment.touched, segment.durable) = (offset, offset, durable);
         if self.catalog.is_none() {
             let file = self.segments.shown(&segment.name());
             return Err(WalError::corrupt(

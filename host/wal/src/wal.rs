@@ -72,6 +72,11 @@ impl Wal {
         self.catalog.position(index)
     }
 
+    /// How often this log was recovered, this time included: no earlier life of its owner had this number.
+    pub fn life(&self) -> u64 {
+        self.life
+    }
+
     /// What the log takes on the disk, spare segments included.
     pub fn bytes_on_disk(&self) -> u64 {
         self.segments.bytes_on_disk()

@@ -76,6 +76,24 @@ fn no_flipped_bit_of_a_closed_log_changes_what_it_holds() {
     assert!(refused > 8 * 1000, "{refused} refused, {harmless} harmless");
 }
 
+/// REGRESSIONS D1: after a failed sync the system takes the pages for written. The process that starts next reads them, and what it
+/// promises of them must survive.
+#[test]
+fn d1_what_a_failed_sync_left_in_memory_is_on_disk_once_a_recovery_has_told_it() {
+    for last in [append(0, 1, 100), append(0, 9, 120)] {
+        let mut story = Story::new(MemDisk::new(), SMALL);
+        story.play(&several_segments()).expect("nothing fails");
+        story.play(&[last]).expect("nothing fails");
+        let wal = story.wal.as_mut().expect("it is open");
+        story.disk.fail_next_sync();
+        assert!(matches!(wal.sync(), Err(WalError::Io { .. })));
+        story.wal = None;
+        let told = State::of(&mut recover(&story.disk).expect("the bytes are there").0);
+        story.disk.crash();
+        assert_eq!(State::of(&mut recover(&story.disk).expect("sound").0), told);
+    }
+}
+
 #[test]
 fn no_flipped_bit_before_the_last_mark_takes_an_entry_away() {
     // The last batch was durable, but nothing behind it says so: it alone may be taken for torn.

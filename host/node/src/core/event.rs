@@ -16,31 +16,25 @@ use std::sync::Arc;
 
 /// The time of an event.
 #[derive(Copy, Clone, Eq, PartialEq, Debug, Default)]
-pub(crate) struct Now {
+pub struct Now {
     /// Milliseconds since 1970; may jump.
-    pub(crate) wall_ms: u64,
+    pub wall_ms: u64,
     /// Microseconds since some start; never back.
-    pub(crate) mono_us: u64,
+    pub mono_us: u64,
 }
 
 /// What happened.
 pub(crate) enum Event {
     /// The clock ticked; so many frames and handshakes were refused so far.
-    Tick {
-        refused: u64,
-    },
+    Tick { refused: u64 },
     /// A peer's message, its sender proved by the connection.
-    Peer {
-        from: NodeId,
-        message: PeerMessage,
-    },
+    Peer { from: NodeId, message: PeerMessage },
+    /// There is a connection to this peer now.
+    PeerUp(NodeId),
+    /// There is none any more.
     PeerDown(NodeId),
     /// Somebody asks; `encoded` is the request as it came, if it came over a wire, to be passed on.
-    Request {
-        request: Request,
-        encoded: Option<Bytes>,
-        reply: Reply,
-    },
+    Request { request: Request, encoded: Option<Bytes>, reply: Reply },
     /// The append worker made a batch durable.
     Persisted(PersistId),
     /// The append worker read entries back.
@@ -48,34 +42,17 @@ pub(crate) enum Event {
     /// The apply worker committed a batch to the tables.
     Applied(AppliedNote),
     /// The tables up to here are on disk.
-    TablesDurable {
-        index: Index,
-        bytes: u64,
-    },
+    TablesDurable { index: Index, bytes: u64 },
     /// The log's size on disk.
     LogBytes(u64),
     /// A snapshot reached its peer, or did not.
-    SnapshotSent {
-        to: NodeId,
-        at: Position,
-        ok: bool,
-    },
+    SnapshotSent { to: NodeId, at: Position, ok: bool },
     /// A peer's snapshot lies complete on this node's disk.
-    SnapshotStaged {
-        from: NodeId,
-        term: Term,
-        meta: SnapshotMeta,
-    },
+    SnapshotStaged { from: NodeId, term: Term, meta: SnapshotMeta },
     /// Tables and log were replaced.
-    SnapshotInstalled {
-        meta: SnapshotMeta,
-        note: AppliedNote,
-    },
+    SnapshotInstalled { meta: SnapshotMeta, note: AppliedNote },
     /// An engine was fetched and tried: ready, refused for good, or not to be had now.
-    EnginePrepared {
-        digest: Digest,
-        verdict: Verdict,
-    },
+    EnginePrepared { digest: Digest, verdict: Verdict },
     /// The operator wants the node to stop.
     Stop,
 }

@@ -9,7 +9,6 @@ use super::waiting::{Forward, Parked, perhaps_done};
 use super::{Action, Core};
 use crate::reply::Reply;
 use bytes::Bytes;
-use outboard_net::Lane;
 use outboard_raft::NodeId;
 use outboard_wire::client::{Answer, Request, RequestBody, Response, Standing};
 use outboard_wire::peer::PeerMessage;
@@ -48,19 +47,19 @@ impl Core {
         }
     }
 
-    pub(super) fn forward(&mut self, to: NodeId, mut asked: Parked) {
-        self.maybe_name(to, &mut asked);
+    pub(super) fn forward(&mut self, to: NodeId, mut asked: Parked, out: &mut Vec<Action>) {
+        self.maybe_name(to, &mut asked, out);
         let Parked { request, encoded, reply, deadline_us, doubtful } = asked;
         let again = self.again(&request.body);
         let request = encoded.unwrap_or_else(|| request.encode().into());
-        let ticket = self.send_forward(to, request.clone());
+        let ticket = self.send_forward(to, request.clone(), out);
         self.waiting.forwards.insert(ticket, Forward { to, again, doubtful, request, reply, deadline_us });
     }
 
-    fn send_forward(&mut self, to: NodeId, request: Bytes) -> u64 {
+    fn send_forward(&mut self, to: NodeId, request: Bytes, out: &mut Vec<Action>) -> u64 {
         let ticket = self.waiting.new_ticket();
         let message = PeerMessage::Forward { ticket, request };
-        self.sender.send(to, Lane::Append, message.encode().into());
+        out.push(Action::SendPeer { to, message });
         ticket
     }
 
@@ -90,14 +89,14 @@ impl Core {
     }
 
     /// Gives a write of this node's own listeners a name, so that it can be asked again if the leader is lost.
-    fn maybe_name(&mut self, leader: NodeId, asked: &mut Parked) {
+    fn maybe_name(&mut self, leader: NodeId, asked: &mut Parked, out: &mut Vec<Action>) {
         let Reply::Gateway(reply) = &mut asked.reply else { return };
         if asked.doubtful || self.again(&asked.request.body) != Again::IfNotDone {
             return;
         }
         if self.own_session.wants_to_open(self.now) {
             let request = Request { timeout_ms: super::own_session::OPEN_TIMEOUT_MS, body: RequestBody::SessionOpen };
-            let ticket = self.send_forward(leader, request.encode().into());
+            let ticket = self.send_forward(leader, request.encode().into(), out);
             self.own_session.on_opening(leader, ticket, self.now);
         }
         if let Some((id, held)) = self.own_session.name() {

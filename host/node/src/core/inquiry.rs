@@ -32,7 +32,7 @@ impl Core {
         let request = Request { timeout_ms: INQUIRY_TIMEOUT_MS as u32, body: RequestBody::NodeStatus }.encode();
         let peers: Vec<NodeId> = self.members.keys().copied().filter(|node| *node != me).collect();
         let mut waiting = BTreeMap::new();
-        for to in peers.into_iter().filter(|peer| self.sender.is_up(*peer)) {
+        for to in peers.into_iter().filter(|peer| self.up.contains(peer)) {
             let ticket = self.waiting.new_ticket();
             waiting.insert(ticket, to);
             out.push(Action::SendPeer {
@@ -85,7 +85,7 @@ impl Core {
         ClusterStatus { cluster: self.cluster.clone(), asked: me.0, members: members.collect() }
     }
 
-    pub(super) fn node_status(&self) -> NodeStatus {
+    pub(crate) fn node_status(&self) -> NodeStatus {
         let raft = &self.raft;
         let member = self.members.get(&raft.id());
         let active = self.control.active.as_ref();

@@ -26,16 +26,17 @@ mod own_session;
 mod requests;
 mod waiting;
 
-pub(crate) use event::{Action, AppliedNote, Event, Now, Query, Verdict};
+pub use event::Now;
+pub(crate) use event::{Action, AppliedNote, Event, Query, Verdict};
 pub(crate) use own_session::Held;
 
 use crate::control::{Control, Marks};
 use crate::machine::Ordered;
+use crate::peers::PeerDoor;
 use crate::reply::Reply;
-use crate::settings::{LOG_KEEP_BYTES, PULSE_TICKS};
+use crate::settings::PULSE_TICKS;
 use engines::Engines;
 use inquiry::Inquiries;
-use outboard_net::PeerSender;
 use outboard_raft::{Envelope, Index, NodeId, Raft, Ready, RoleKind, Term};
 use outboard_sandbox::Component;
 use outboard_wire::client::Hint;
@@ -43,7 +44,7 @@ use outboard_wire::command::EngineRecord;
 use outboard_wire::peer::PeerMessage;
 use outboard_wire::status::ChainMark;
 use own_session::OwnSession;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use waiting::Waiting;
 
@@ -63,9 +64,14 @@ pub(crate) struct Start {
     pub(crate) time_ms: u64,
     /// The running engine, if its component is not here.
     pub(crate) stalled_for: Option<EngineRecord>,
+    /// A number that no earlier life of this node has had.
+    pub(crate) life: u64,
     /// The hash chain where the tables stand.
     pub(crate) mark: ChainMark,
-    pub(crate) sender: PeerSender,
+    /// For the replies to requests that other nodes pass on.
+    pub(crate) door: Arc<dyn PeerDoor>,
+    /// Log kept behind the durable tables, in bytes.
+    pub(crate) log_keep_bytes: u64,
     pub(crate) now: Now,
 }
 
@@ -86,7 +92,9 @@ pub(crate) struct Core {
     genesis_proposed: Term,
     control: Arc<Control>,
     component: Option<Arc<Component>>,
-    sender: PeerSender,
+    door: Arc<dyn PeerDoor>,
+    /// The peers that there is a connection to.
+    up: BTreeSet<NodeId>,
     /// This node's address, for the clients of nodes that pass requests on.
     hint: Arc<Hint>,
     now: Now,
@@ -103,6 +111,7 @@ pub(crate) struct Core {
     /// Ends of applied entries and the bytes of log up to there, to know how much log to keep.
     log_bytes: VecDeque<(Index, u64)>,
     log_bytes_total: u64,
+    log_keep_bytes: u64,
     snapshots_under_way: usize,
     vitals: Vitals,
     leader_before: (Term, Option<NodeId>),
@@ -135,13 +144,14 @@ impl Core {
             genesis_proposed: Term(0),
             control: start.control,
             component: start.component,
-            sender: start.sender,
+            door: start.door,
+            up: BTreeSet::new(),
             hint: Arc::new(Hint { node: own.0, address }),
             now: start.now,
             started: start.now,
             ticks: 0,
             stamp_ms: start.time_ms,
-            waiting: Waiting::default(),
+            waiting: Waiting::of_life(start.life),
             own_session: OwnSession::default(),
             engines: Engines::new(start.environment),
             inquiries: Inquiries::default(),
@@ -149,6 +159,7 @@ impl Core {
             stalled_for: start.stalled_for,
             log_bytes: VecDeque::new(),
             log_bytes_total: 0,
+            log_keep_bytes: start.log_keep_bytes,
             snapshots_under_way: 0,
             vitals: Vitals::default(),
             stopping: None,
@@ -162,6 +173,8 @@ impl Core {
         match event {
             Event::Tick { refused } => self.on_tick(refused, out),
             Event::Peer { from, message } => self.on_peer(from, message, out),
+            // The flush that follows lets go what was parked for it.
+            Event::PeerUp(peer) => drop(self.up.insert(peer)),
             Event::PeerDown(peer) => self.on_peer_down(peer, out),
             Event::Request { request, encoded, reply } => self.on_request(request, encoded, reply, out),
             Event::Persisted(id) => self.raft.on_persisted(id),
@@ -245,7 +258,7 @@ impl Core {
         match message {
             PeerMessage::Raft(envelope) => self.on_envelope(envelope),
             PeerMessage::Forward { ticket, request } => {
-                let reply = Reply::Peer { to: from, ticket, sender: self.sender.clone(), hint: self.hint.clone() };
+                let reply = Reply::Peer { to: from, ticket, door: self.door.clone(), hint: self.hint.clone() };
                 self.on_forwarded(request, reply, out);
             }
             PeerMessage::ForwardReply { ticket, answer } => self.on_forward_reply(from, ticket, answer, out),
@@ -266,6 +279,7 @@ impl Core {
     }
 
     fn on_peer_down(&mut self, peer: NodeId, out: &mut Vec<Action>) {
+        self.up.remove(&peer);
         self.raft.on_unreachable(peer);
         self.waiting.on_peer_lost(peer);
         self.reroute(out);
@@ -300,7 +314,7 @@ impl Core {
         if self.snapshots_under_way > 0 {
             return;
         }
-        let spare = self.log_bytes_total.saturating_sub(LOG_KEEP_BYTES);
+        let spare = self.log_bytes_total.saturating_sub(self.log_keep_bytes);
         let mut upto = None;
         while let Some((end, total)) = self.log_bytes.front().copied()
             && end <= index
@@ -340,6 +354,11 @@ impl Core {
             self.reroute(out);
             self.resume_postponed(out);
         }
+    }
+
+    /// Its part in consensus, to be looked at.
+    pub(crate) fn raft(&self) -> &Raft {
+        &self.raft
     }
 
     fn is_leader(&self) -> bool {

@@ -49,7 +49,7 @@ impl Core {
     pub(super) fn ask_leader(&mut self, asked: Parked, out: &mut Vec<Action>) {
         match self.raft.leader() {
             Some(leader) if leader == self.raft.id() => self.lead(asked, out),
-            Some(leader) if self.sender.is_up(leader) => self.forward(leader, asked),
+            Some(leader) if self.up.contains(&leader) => self.forward(leader, asked, out),
             Some(_) | None => self.park(asked),
         }
     }
@@ -66,7 +66,7 @@ impl Core {
     pub(super) fn maybe_release_parked(&mut self, out: &mut Vec<Action>) {
         let possible = match self.raft.leader() {
             Some(leader) if leader == self.raft.id() => !self.raft.is_transferring() && self.component.is_some(),
-            Some(leader) => self.sender.is_up(leader),
+            Some(leader) => self.up.contains(&leader),
             None => false,
         };
         if possible && !self.waiting.parked.is_empty() {

@@ -53,7 +53,15 @@ pub(super) struct Transfer {
     pub(super) deadline_us: u64,
 }
 
+/// Tickets that one life of a node may give out, as a power of two.
+const TICKETS_OF_LIFE_BITS: u32 = 40;
+
 impl Waiting {
+    /// A node that starts anew may get the answers to what it asked in an earlier life: its tickets must not mean anything else.
+    pub(super) fn of_life(life: u64) -> Waiting {
+        Waiting { tickets: life << TICKETS_OF_LIFE_BITS, ..Waiting::default() }
+    }
+
     pub(super) fn len(&self) -> usize {
         let parked = self.parked.len() + self.postponed.len();
         self.proposals.waiting.len() + self.reads.len() + self.forwards.len() + parked
@@ -284,6 +292,12 @@ mod tests {
         let mut passed = proposed(&mut proposals, 5, 1);
         assert!(matches!(proposals.claim(Position::new(9, 2)), Reply::Nobody));
         assert!(matches!(passed.try_recv(), Ok(Response::Unknown(_))));
+    }
+
+    #[test]
+    fn no_ticket_of_an_earlier_life_is_given_out_again() {
+        let (mut before, mut after) = (Waiting::of_life(7), Waiting::of_life(8));
+        assert!((0..1_000).map(|_| before.new_ticket()).max() < Some(after.new_ticket()));
     }
 
     #[test]

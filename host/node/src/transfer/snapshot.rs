@@ -54,7 +54,7 @@ async fn stream_out(
     let header = BulkHeader::Snapshot { term: request.term.0, meta: meta.into() };
     let mut stream = desk.net.open_bulk(request.to, header.encode().into()).await.map_err(told)?;
     let (frames, mut waiting) = mpsc::channel(FRAMES_WAITING);
-    let reading = tokio::task::spawn_blocking(move || read_out(records, &frames));
+    let reading = tokio::task::spawn_blocking(move || read_out(records, |frame| frames.blocking_send(frame).is_ok()));
     while let Some(frame) = waiting.recv().await {
         stream.write_frame(frame).await.map_err(told)?;
     }
@@ -69,7 +69,7 @@ async fn stream_out(
 }
 
 /// From the tables into frames. Ends early, without the last frame, when nobody takes them any more.
-fn read_out(records: Records, frames: &mpsc::Sender<Bytes>) -> Result<(), StoreError> {
+pub(crate) fn read_out(records: Records, mut take: impl FnMut(Bytes) -> bool) -> Result<(), StoreError> {
     let (mut hasher, mut count) = (blake3::Hasher::new(), 0u64);
     let mut frame = new_frame();
     for record in records {
@@ -83,19 +83,19 @@ fn read_out(records: Records, frames: &mpsc::Sender<Bytes>) -> Result<(), StoreE
         if frame.len() >= FRAME_BYTES {
             hasher.update(&frame);
             let full = std::mem::replace(&mut frame, new_frame());
-            if frames.blocking_send(full.into()).is_err() {
+            if !take(full.into()) {
                 return Ok(());
             }
         }
     }
     if frame.len() > 1 {
         hasher.update(&frame);
-        frames.blocking_send(frame.into()).unwrap_or_default();
+        take(frame.into());
     }
     let mut end = vec![END];
     end.extend_from_slice(&count.to_le_bytes());
     end.extend_from_slice(hasher.finalize().as_bytes());
-    frames.blocking_send(end.into()).unwrap_or_default();
+    take(end.into());
     Ok(())
 }
 
@@ -170,16 +170,53 @@ fn beside(incoming: &Path) -> PathBuf {
     incoming.join(format!("{}.part", NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
-/// The records of a staged snapshot. A damaged file ends in an error, and the tables stay as they were.
-pub(crate) fn read_staged(path: &Path) -> Records {
+/// A complete snapshot, waiting to be installed.
+pub(crate) enum Staged {
+    /// On this node's disk.
+    File(PathBuf),
+    /// In memory, as the simulator has it.
+    Frames(Vec<Bytes>),
+}
+
+impl Staged {
+    /// Its records. Damage ends in an error, and the tables stay as they were.
+    pub(crate) fn records(&self) -> Records {
+        match self {
+            Staged::File(path) => read_staged(path),
+            Staged::Frames(frames) => {
+                let frames = frames.clone().into_iter().map(Ok);
+                Box::new(StagedFrames { frames, frame: Bytes::new(), check: Check::default() })
+            }
+        }
+    }
+
+    /// It is installed, or not wanted any more.
+    pub(crate) fn remove(self) {
+        if let Staged::File(path) = self {
+            std::fs::remove_file(path).unwrap_or_default();
+        }
+    }
+}
+
+fn read_staged(path: &Path) -> Records {
     match File::open(path) {
-        Ok(file) => Box::new(Staged { file: BufReader::new(file), frame: Bytes::new(), check: Check::default() }),
+        Ok(file) => {
+            let frames = FileFrames(BufReader::new(file));
+            Box::new(StagedFrames { frames, frame: Bytes::new(), check: Check::default() })
+        }
         Err(error) => Box::new(std::iter::once(Err(unusable(error.to_string())))),
     }
 }
 
 fn unusable(what: impl Into<String>) -> StoreError {
     StoreError::Snapshot { what: what.into() }
+}
+
+/// Whether these frames are one whole snapshot; the error says why not.
+pub(crate) fn check(frames: &[Bytes]) -> Result<(), String> {
+    let mut check = Check::default();
+    frames.iter().try_for_each(|frame| check.on_frame(frame))?;
+    check.end()
 }
 
 /// Counts and hashes frames, and compares with the last one.
@@ -237,14 +274,14 @@ fn take_record(frame: &mut Bytes) -> Result<(Table, Bytes, Bytes), String> {
     Ok((table, frame.split_to(key), frame.split_to(value)))
 }
 
-/// A staged file, read back.
-struct Staged {
-    file: BufReader<File>,
+/// A staged snapshot, read back.
+struct StagedFrames<F> {
+    frames: F,
     frame: Bytes,
     check: Check,
 }
 
-impl Iterator for Staged {
+impl<F: Iterator<Item = io::Result<Bytes>>> Iterator for StagedFrames<F> {
     type Item = Result<(Table, Bytes, Bytes), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -252,9 +289,10 @@ impl Iterator for Staged {
             if self.check.ended {
                 return None;
             }
-            let frame = match self.read_frame() {
-                Ok(frame) => frame,
-                Err(error) => return Some(Err(unusable(error.to_string()))),
+            let frame = match self.frames.next() {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => return Some(Err(unusable(error.to_string()))),
+                None => return Some(Err(unusable("it ended early"))),
             };
             if let Err(what) = self.check.on_frame(&frame) {
                 return Some(Err(unusable(what)));
@@ -267,16 +305,27 @@ impl Iterator for Staged {
     }
 }
 
-impl Staged {
+/// The frames of a staged file.
+struct FileFrames(BufReader<File>);
+
+impl Iterator for FileFrames {
+    type Item = io::Result<Bytes>;
+
+    fn next(&mut self) -> Option<io::Result<Bytes>> {
+        Some(self.read_frame())
+    }
+}
+
+impl FileFrames {
     fn read_frame(&mut self) -> io::Result<Bytes> {
         let mut length = [0; 4];
-        self.file.read_exact(&mut length)?;
+        self.0.read_exact(&mut length)?;
         let length = u32::from_le_bytes(length) as usize;
         if length > FRAME_BYTES_MAX {
             return Err(io::Error::other("a frame is too long"));
         }
         let mut frame = vec![0; length];
-        self.file.read_exact(&mut frame)?;
+        self.0.read_exact(&mut frame)?;
         Ok(frame.into())
     }
 }
@@ -301,10 +350,13 @@ mod tests {
     use outboard_store::{Batch, MemoryStore, Store};
 
     fn frames_of(store: &MemoryStore) -> Vec<Bytes> {
-        let (frames, mut waiting) = mpsc::channel(1_000);
-        read_out(store.view().records(), &frames).expect("memory");
-        drop(frames);
-        std::iter::from_fn(move || waiting.blocking_recv()).collect()
+        let mut frames = Vec::new();
+        let take = |frame| {
+            frames.push(frame);
+            true
+        };
+        read_out(store.view().records(), take).expect("memory");
+        frames
     }
 
     fn filled() -> MemoryStore {

@@ -7,11 +7,11 @@
 use super::{Word, Words};
 use crate::core::Event;
 use crate::error::Halt;
+use crate::peers::{self, PeerDoor};
 use crate::settings::Durability;
-use outboard_net::{Lane, PeerSender};
 use outboard_raft::{Envelope, Index, LogAnswer, LogRequest, Persist, PersistId, Position};
 use outboard_wal::{Wal, WalError};
-use outboard_wire::peer::PeerMessage;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 /// What the log is asked to do.
@@ -30,7 +30,7 @@ pub(crate) enum AppendJob {
 pub(crate) struct AppendWorker {
     wal: Wal,
     durability: Durability,
-    sender: PeerSender,
+    door: Arc<dyn PeerDoor>,
     words: Words,
     /// Written and not synced.
     unsynced: bool,
@@ -39,8 +39,8 @@ pub(crate) struct AppendWorker {
 }
 
 impl AppendWorker {
-    pub(crate) fn new(wal: Wal, durability: Durability, sender: PeerSender, words: Words) -> AppendWorker {
-        AppendWorker { wal, durability, sender, words, unsynced: false, waiting: Vec::new(), bytes_told: 0 }
+    pub(crate) fn new(wal: Wal, durability: Durability, door: Arc<dyn PeerDoor>, words: Words) -> AppendWorker {
+        AppendWorker { wal, durability, door, words, unsynced: false, waiting: Vec::new(), bytes_told: 0 }
     }
 
     /// Works until the queue ends; a halt of the log halts the node.
@@ -52,13 +52,18 @@ impl AppendWorker {
             }
             self.tell_size();
         }
+        self.close();
+    }
+
+    /// The end of the queue, on purpose: a clean end spares the next start some work. What was promised is durable already.
+    pub(crate) fn close(self) {
         if self.durability == Durability::Sync {
-            // The queue ended on purpose: a clean end spares the next start some work. What was promised is durable already.
             self.wal.close().unwrap_or_else(|error| tracing::warn!(%error, "the log was not closed cleanly"));
         }
     }
 
-    fn on_job(&mut self, job: AppendJob) -> Result<(), WalError> {
+    /// Writes, without a sync.
+    pub(crate) fn on_job(&mut self, job: AppendJob) -> Result<(), WalError> {
         match job {
             AppendJob::Persist(Persist { id, hard_state, entries, then_send }) => {
                 if hard_state.is_some() || !entries.is_empty() {
@@ -83,6 +88,11 @@ impl AppendWorker {
         }
     }
 
+    /// To be looked at.
+    pub(crate) fn wal(&self) -> &Wal {
+        &self.wal
+    }
+
     /// Nothing if it was compacted away meanwhile; the core asks for a snapshot then.
     fn read(&mut self, request: &LogRequest) -> Result<Vec<outboard_raft::Entry>, WalError> {
         match self.wal.read(request.from, request.to, request.bytes_max) {
@@ -93,52 +103,26 @@ impl AppendWorker {
     }
 
     /// One sync for all that waits; then the messages that promised it, then the core.
-    fn flush(&mut self) -> Result<(), WalError> {
+    pub(crate) fn flush(&mut self) -> Result<(), WalError> {
         if std::mem::take(&mut self.unsynced) && self.durability == Durability::Sync {
             self.wal.sync()?;
         }
         for (id, then_send) in self.waiting.drain(..) {
             for envelope in then_send {
-                send(&self.sender, envelope);
+                peers::send(&*self.door, envelope);
             }
             self.words.event(Event::Persisted(id));
         }
         Ok(())
     }
 
-    fn tell_size(&mut self) {
+    pub(crate) fn tell_size(&mut self) {
         let bytes = self.wal.bytes_on_disk();
         if bytes != self.bytes_told {
             self.bytes_told = bytes;
             self.words.event(Event::LogBytes(bytes));
         }
     }
-}
-
-/// Gives a consensus message to the network: entries on their own lane, so that they never delay a heartbeat.
-pub(crate) fn send(sender: &PeerSender, envelope: Envelope) {
-    use outboard_raft::Message;
-    let lane = match &envelope.message {
-        Message::Append { .. }
-        | Message::AppendAccept { .. }
-        | Message::AppendReject { .. }
-        | Message::Commit { .. } => Lane::Append,
-        Message::PreVote { .. }
-        | Message::PreVoteReply { .. }
-        | Message::Vote { .. }
-        | Message::VoteReply { .. }
-        | Message::Heartbeat { .. }
-        | Message::HeartbeatReply { .. }
-        | Message::StaleTerm
-        | Message::TimeoutNow
-        | Message::Removed { .. }
-        | Message::Suspended { .. }
-        | Message::Readmitted { .. }
-        | Message::ReadIndex { .. }
-        | Message::ReadIndexReply { .. } => Lane::Control,
-    };
-    let to = envelope.to;
-    sender.send(to, lane, PeerMessage::Raft(envelope).encode().into());
 }
 
 #[cfg(test)]
@@ -166,7 +150,7 @@ mod tests {
         let unrecovered = Unrecovered::open(Box::new(disk.clone()), cluster.0, Default::default()).expect("free");
         let (wal, _) = unrecovered.recover().expect("sound");
         let (words, mut said) = tokio::sync::mpsc::unbounded_channel();
-        let worker = AppendWorker::new(wal, Durability::Sync, net.sender(), Words(words));
+        let worker = AppendWorker::new(wal, Durability::Sync, Arc::new(net.sender()), Words(words));
         let (queue, waiting) = channel();
         for job in jobs {
             queue.send(job).expect("the worker has not begun");

@@ -10,10 +10,9 @@ use crate::core::{AppliedNote, Event};
 use crate::error::Halt;
 use crate::machine::{Applied, Machine, Ordered};
 use crate::settings::APPLY_BATCH_BYTES;
-use crate::transfer::snapshot;
+use crate::transfer::snapshot::Staged;
 use outboard_raft::SnapshotMeta;
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender};
 
 /// What the tables are asked to take.
@@ -21,10 +20,10 @@ pub(crate) enum ApplyJob {
     Entries(Vec<Ordered>),
     /// The component that was missing is here.
     Resume,
-    /// Replace everything by the staged snapshot in this file.
+    /// Replace everything by this staged snapshot.
     Install {
         meta: SnapshotMeta,
-        staged: PathBuf,
+        staged: Staged,
     },
 }
 
@@ -58,15 +57,23 @@ impl ApplyWorker {
             for job in jobs.try_iter() {
                 self.on_job(job)?;
             }
-            if self.queue.is_empty() || self.stalled {
+            if !self.step()? {
                 return Ok(());
             }
-            let applied = self.machine.apply(&mut self.queue, APPLY_BATCH_BYTES)?;
-            self.publish(applied);
         }
     }
 
-    fn on_job(&mut self, job: ApplyJob) -> Result<(), Halt> {
+    /// Applies one batch of what waits. False if there is nothing that can be applied.
+    pub(crate) fn step(&mut self) -> Result<bool, Halt> {
+        if self.queue.is_empty() || self.stalled {
+            return Ok(false);
+        }
+        let applied = self.machine.apply(&mut self.queue, APPLY_BATCH_BYTES)?;
+        self.publish(applied);
+        Ok(true)
+    }
+
+    pub(crate) fn on_job(&mut self, job: ApplyJob) -> Result<(), Halt> {
         match job {
             ApplyJob::Entries(entries) => self.queue.extend(entries),
             ApplyJob::Resume => self.resume(),
@@ -106,12 +113,11 @@ impl ApplyWorker {
     }
 
     /// What waited to be applied is in the snapshot; those who wait for it get no better answer than that.
-    fn install(&mut self, meta: SnapshotMeta, staged: PathBuf) -> Result<(), Halt> {
+    fn install(&mut self, meta: SnapshotMeta, staged: Staged) -> Result<(), Halt> {
         self.queue.clear();
         self.stalled = false;
-        let records = snapshot::read_staged(&staged);
-        let applied = self.machine.install(&meta, records)?;
-        std::fs::remove_file(&staged).unwrap_or_default();
+        let applied = self.machine.install(&meta, staged.records())?;
+        staged.remove();
         let note = self.note(applied);
         let base = meta.position;
         let then = Box::new(Event::SnapshotInstalled { meta, note });

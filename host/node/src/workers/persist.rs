@@ -38,7 +38,8 @@ pub(crate) fn run(store: &Arc<dyn Store>, words: &Words, jobs: &Receiver<Persist
     }
 }
 
-fn persist(store: &Arc<dyn Store>, words: &Words) -> Result<u64, StoreError> {
+/// Makes the tables durable and says up to where.
+pub(crate) fn persist(store: &Arc<dyn Store>, words: &Words) -> Result<u64, StoreError> {
     let index = store.persist()?;
     words.event(Event::TablesDurable { index: Index(index), bytes: store.bytes_on_disk() });
     Ok(index)

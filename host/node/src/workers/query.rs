@@ -15,18 +15,17 @@ use std::sync::mpsc::Receiver;
 pub(crate) struct QueryWorker {
     sandbox: Sandbox,
     slot: Slot,
-    clock: Clock,
     words: Words,
     querier: Option<Querier>,
 }
 
 impl QueryWorker {
-    pub(crate) fn new(sandbox: Sandbox, slot: Slot, clock: Clock, words: Words) -> QueryWorker {
-        QueryWorker { sandbox, slot, clock, words, querier: None }
+    pub(crate) fn new(sandbox: Sandbox, slot: Slot, words: Words) -> QueryWorker {
+        QueryWorker { sandbox, slot, words, querier: None }
     }
 
     /// Works until the queue ends; a fault below an engine halts the node.
-    pub(crate) fn run(mut self, jobs: &Receiver<Vec<Query>>) {
+    pub(crate) fn run(mut self, jobs: &Receiver<Vec<Query>>, clock: Clock) {
         while let Ok(first) = jobs.recv() {
             let mut queries = first;
             while queries.len() < QUERY_BATCH
@@ -34,18 +33,21 @@ impl QueryWorker {
             {
                 queries.extend(more);
             }
-            let published = self.slot.get();
-            for query in queries {
-                if let Err(halt) = self.answer(&published, query) {
-                    return self.words.send(Word::Halt(halt));
-                }
+            if let Err(halt) = self.answer_all(queries, || clock.mono_us()) {
+                return self.words.send(Word::Halt(halt));
             }
         }
     }
 
-    fn answer(&mut self, published: &Published, query: Query) -> Result<(), Halt> {
+    /// All on the state that is published now.
+    pub(crate) fn answer_all(&mut self, queries: Vec<Query>, mono_us: impl Fn() -> u64) -> Result<(), Halt> {
+        let published = self.slot.get();
+        queries.into_iter().try_for_each(|query| self.answer(&published, query, mono_us()))
+    }
+
+    fn answer(&mut self, published: &Published, query: Query, mono_us: u64) -> Result<(), Halt> {
         let Query { arguments, time_ms, reply, deadline_us } = query;
-        if self.clock.mono_us() >= deadline_us {
+        if mono_us >= deadline_us {
             reply.send(Response::NotDone("the read waited too long for its turn".into()));
             return Ok(());
         }

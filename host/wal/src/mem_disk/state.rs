@@ -118,9 +118,33 @@ impl Content {
         place.copy_from_slice(bytes);
     }
 
+    /// What was written is on the disk, also where an earlier failed sync had lost something.
+    pub(super) fn sync(&mut self) {
+        for write in std::mem::take(&mut self.unsynced) {
+            for (offset, before) in &mut self.lost {
+                let from = write.offset.max(*offset);
+                let to = (write.offset + write.after.len()).min(*offset + before.len());
+                if from < to {
+                    let after = &write.after[from - write.offset..to - write.offset];
+                    before[from - *offset..to - *offset].copy_from_slice(after);
+                }
+            }
+        }
+        self.unsynced_size = None;
+    }
+
+    /// As after a real failed sync: the pages count as clean, nobody will write them again.
+    pub(super) fn fail_sync(&mut self) {
+        let lost = std::mem::take(&mut self.unsynced).into_iter().map(|write| (write.offset, write.before));
+        self.lost.extend(lost);
+    }
+
     pub(super) fn crash(&mut self, fate: &mut impl FnMut(u64, usize) -> Fate) {
         for write in self.unsynced.iter().rev() {
             self.bytes[write.offset..write.offset + write.before.len()].copy_from_slice(&write.before);
+        }
+        for (offset, before) in std::mem::take(&mut self.lost).into_iter().rev() {
+            self.bytes[offset..offset + before.len()].copy_from_slice(&before);
         }
         for write in std::mem::take(&mut self.unsynced) {
             let kept = match fate(write.step, write.after.len()) {
@@ -129,9 +153,6 @@ impl Content {
                 Fate::Torn(bytes) => bytes.min(write.after.len()),
             };
             self.bytes[write.offset..write.offset + kept].copy_from_slice(&write.after[..kept]);
-        }
-        for (offset, before) in std::mem::take(&mut self.lost).into_iter().rev() {
-            self.bytes[offset..offset + before.len()].copy_from_slice(&before);
         }
         if let Some(step) = self.unsynced_size.take()
             && fate(step, 0) != Fate::Kept

@@ -1,0 +1,135 @@
+//! From the disks to a node's parts: the log is recovered, the machine takes up where the tables stand, both are brought
+//! together, and consensus goes on from there. The only way into a running node, after a first start as after a crash; the
+//! simulator goes it too.
+//!
+//! Invariants: the log begins at or before the tables and ends at or behind them; a node that forgot its votes does not start.
+
+use crate::error::StartError;
+use crate::library::Library;
+use crate::machine::{Machine, Stopwatch};
+use crate::settings::{ELECTION_TIMEOUT_TICKS, HEARTBEAT_TICKS, START_TAIL_BYTES};
+use outboard_raft::{Config, Entry, Index, Membership, NodeId, Payload, Position, Raft};
+use outboard_store::Store;
+use outboard_wal::{Disk, Recovered, Unrecovered, Wal, WalError};
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Whose disks they are.
+pub(crate) struct Recovery<'a> {
+    /// Names the place in errors.
+    pub(crate) dir: &'a Path,
+    pub(crate) node: NodeId,
+    pub(crate) cluster: u128,
+    /// Of a cluster without a first entry.
+    pub(crate) members: Membership,
+    /// Of consensus.
+    pub(crate) config: Config,
+    pub(crate) stopwatch: Stopwatch,
+}
+
+/// The times of a node; `seed` sets its elections apart from the others'.
+pub(crate) fn raft_config(seed: u64) -> Config {
+    Config {
+        election_timeout_ticks: ELECTION_TIMEOUT_TICKS,
+        heartbeat_ticks: HEARTBEAT_TICKS,
+        seed,
+        ..Config::default()
+    }
+}
+
+impl Recovery<'_> {
+    /// Opens, judges and cuts the log.
+    pub(crate) fn log(
+        &self,
+        disk: Box<dyn Disk>,
+        options: outboard_wal::Options,
+    ) -> Result<(Wal, Recovered), StartError> {
+        let unrecovered = Unrecovered::open(disk, self.cluster, options).map_err(|error| self.wrong(error))?;
+        let (wal, recovered) = unrecovered.recover().map_err(|error| self.wrong(error))?;
+        if recovered.torn_bytes > 0 {
+            tracing::warn!(bytes = recovered.torn_bytes, "the log had a torn tail, never acknowledged; it is cut");
+        }
+        Ok((wal, recovered))
+    }
+
+    /// The machine over its tables, and consensus over the log, in agreement with each other.
+    pub(crate) fn parts(
+        &self,
+        wal: &mut Wal,
+        recovered: Recovered,
+        store: Arc<dyn Store>,
+        library: Library,
+    ) -> Result<(Machine, Raft), StartError> {
+        let salt = u64::from_le_bytes(self.cluster.to_le_bytes()[..8].try_into().expect("eight of sixteen bytes"));
+        let machine = Machine::open(store, library, self.members.clone(), salt, self.stopwatch)
+            .map_err(|error| StartError::store(error, self.dir))?;
+        let raft = self.raft(wal, recovered, &machine)?;
+        Ok((machine, raft))
+    }
+
+    /// Brings log and tables together.
+    fn raft(&self, wal: &mut Wal, recovered: Recovered, machine: &Machine) -> Result<Raft, StartError> {
+        let head = machine.head();
+        let applied = head.position;
+        if recovered.base.index > applied.index {
+            let base = recovered.base;
+            let dir = self.dir.display();
+            return Err(StartError::Corrupt(format!(
+                "the tables in {dir} stand at {applied}, but the log begins after {base}: the tables are older than the log"
+            )));
+        }
+        if recovered.hard_state.term < applied.term {
+            let dir = self.dir.display();
+            return Err(StartError::Corrupt(format!(
+                "the log in {dir} is gone or older than the tables, which stand at {applied}: a node that forgot its votes may not vote again"
+            )));
+        }
+        let mut terms = recovered.terms;
+        if wal.position(applied.index) != Some(applied) {
+            // A snapshot was installed and the crash came before the log was emptied.
+            tracing::info!(at = %applied, "the log begins anew after the installed snapshot");
+            wal.reset(applied).map_err(|error| self.wrong(error))?;
+            terms.clear();
+        }
+        let entries = read_tail(wal, applied.index).map_err(|error| self.wrong(error))?;
+        Ok(Raft::new(outboard_raft::Start {
+            id: self.node,
+            config: self.config,
+            hard_state: wal.hard_state(),
+            base: wal.base(),
+            membership: head.membership.clone(),
+            applied: applied.index,
+            terms,
+            last: wal.last(),
+            entries: entries.into(),
+            suspended: None,
+        }))
+    }
+
+    fn wrong(&self, error: WalError) -> StartError {
+        StartError::wal(error, self.dir)
+    }
+}
+
+/// The end of the log behind `applied`, as much as may stay in memory; from the first change of membership on, all of it.
+fn read_tail(wal: &mut Wal, applied: Index) -> Result<VecDeque<Entry>, WalError> {
+    let (mut tail, mut bytes, mut pinned) = (VecDeque::new(), 0, false);
+    let Position { index: last, .. } = wal.last();
+    let mut next = applied.next();
+    while next <= last {
+        for entry in wal.read(next, last, START_TAIL_BYTES)? {
+            next = entry.index.next();
+            bytes += entry.bytes();
+            pinned |= matches!(entry.payload, Payload::Membership(_));
+            tail.push_back(entry);
+        }
+        while bytes > START_TAIL_BYTES
+            && !pinned
+            && let Some(oldest) = tail.pop_front()
+        {
+            bytes -= oldest.bytes();
+        }
+    }
+    Ok(tail)
+}

@@ -1,0 +1,148 @@
+//! What came of a run, and of many.
+
+use crate::checks::Violation;
+use crate::plan::Fault;
+use std::fmt;
+
+/// A rule did not hold.
+#[derive(Clone, Eq, PartialEq, Debug)]
+pub struct Failure {
+    /// Which, and what was found.
+    pub violation: Violation,
+    /// When, in simulated microseconds.
+    pub at_us: u64,
+}
+
+/// What came of one run.
+#[derive(Debug)]
+pub struct Report {
+    /// Equal for two runs of one plan.
+    pub trace_hash: u64,
+    /// None if everything held.
+    pub failure: Option<Failure>,
+    /// What was done.
+    pub figures: Figures,
+    /// The end of the story, if it was to be told.
+    pub lines: Vec<String>,
+}
+
+/// What was done, counted.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Figures {
+    /// Runs.
+    pub schedules: u64,
+    /// Simulated time, in microseconds.
+    pub simulated_us: u64,
+    /// Steps of worlds.
+    pub steps: u64,
+    /// Frames that left.
+    pub frames: u64,
+    /// Frames that a partition held up.
+    pub frames_blocked: u64,
+    /// Everything that was asked.
+    pub requests: u64,
+    /// Operations of the history with an answer.
+    pub answered: u64,
+    /// Those whose outcome nobody knows.
+    pub unknown: u64,
+    /// Those that had no effect.
+    pub refused: u64,
+    /// Switches of engines that clients were told of.
+    pub upgrades: u64,
+    /// Hand-overs that clients were told of.
+    pub transfers: u64,
+    /// Snapshots that set out.
+    pub snapshots: u64,
+    /// Damaged logs that a start reported.
+    pub damage_reported: u64,
+    /// Damage that hit nothing that was needed.
+    pub damage_harmless: u64,
+    /// How long it took until all was well after the faults, together, in simulated microseconds.
+    pub healed_us: u64,
+    /// Terms that had a leader.
+    pub terms: u64,
+    /// Histories whose search was given up.
+    pub undecided: u64,
+    faults: [u64; Fault::ALL.len()],
+}
+
+impl Figures {
+    /// One more of these.
+    pub fn count(&mut self, fault: Fault) {
+        self.faults[fault as usize] += 1;
+    }
+
+    /// How often a fault came.
+    pub fn of(&self, fault: Fault) -> u64 {
+        self.faults[fault as usize]
+    }
+
+    /// Both together.
+    pub fn add(&mut self, other: &Figures) {
+        let Figures {
+            schedules,
+            simulated_us,
+            steps,
+            frames,
+            frames_blocked,
+            requests,
+            answered,
+            unknown,
+            refused,
+            upgrades,
+            transfers,
+            snapshots,
+            damage_reported,
+            damage_harmless,
+            healed_us,
+            terms,
+            undecided,
+            faults,
+        } = other;
+        self.schedules += schedules;
+        self.simulated_us += simulated_us;
+        self.steps += steps;
+        self.frames += frames;
+        self.frames_blocked += frames_blocked;
+        self.requests += requests;
+        self.answered += answered;
+        self.unknown += unknown;
+        self.refused += refused;
+        self.upgrades += upgrades;
+        self.transfers += transfers;
+        self.snapshots += snapshots;
+        self.damage_reported += damage_reported;
+        self.damage_harmless += damage_harmless;
+        self.healed_us += healed_us;
+        self.terms += terms;
+        self.undecided += undecided;
+        self.faults.iter_mut().zip(faults).for_each(|(mine, theirs)| *mine += theirs);
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hours = self.simulated_us as f64 / 3.6e9;
+        writeln!(f, "{} schedules, {hours:.1} simulated hours, {} steps", self.schedules, self.steps)?;
+        writeln!(
+            f,
+            "{} operations answered, {} unknown, {} without effect; {} frames, {} blocked",
+            self.answered, self.unknown, self.refused, self.frames, self.frames_blocked
+        )?;
+        writeln!(
+            f,
+            "{} elected leaders, {} hand-overs, {} upgrades, {} snapshots, {} damaged logs reported, {} harmless",
+            self.terms, self.transfers, self.upgrades, self.snapshots, self.damage_reported, self.damage_harmless
+        )?;
+        let mean = self.healed_us as f64 / 1e6 / self.schedules.max(1) as f64;
+        writeln!(f, "healed {mean:.2} simulated seconds after the last fault in the mean")?;
+        if self.undecided > 0 {
+            writeln!(f, "{} histories were too hard to judge", self.undecided)?;
+        }
+        write!(f, "faults:")?;
+        for fault in Fault::ALL {
+            write!(f, " {} {}", fault.name(), self.of(fault))?;
+        }
+        Ok(())
+    }
+}
