@@ -139,7 +139,7 @@ impl World<'_> {
     fn command(&mut self, words: Vec<String>, consistency: Consistency) -> Request {
         let arguments = words.into_iter().map(Bytes::from).collect();
         let timeout_ms = *self.chances.clients.pick(&TIMEOUT_MS);
-        Request { timeout_ms, body: RequestBody::Command { arguments, consistency } }
+        Request { timeout_ms, body: RequestBody::Command { arguments, consistency, id: None } }
     }
 
     /// A command of the engine `chaos`; the others don't know it.
@@ -277,6 +277,12 @@ impl World<'_> {
             | Response::Upgraded(_)
             | Response::UpgradeRefused(_)
             | Response::Transferred { .. }
+            | Response::Replies(_)
+            | Response::WatchBroken
+            | Response::Watching { .. }
+            | Response::SessionOpened { .. }
+            | Response::SessionGone
+            | Response::Forgotten
             | Response::Done => return violation("answers", format!("{operation} was answered {response:?}")),
         }
         let operation = &self.operations[number];
