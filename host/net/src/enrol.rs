@@ -1,8 +1,8 @@
 //! The node's side of a join: a stranger with a token, read within narrow bounds and handed to the node, which decides.
 //!
 //! Who joins has no certificate, so nothing is believed before the node has looked the token up and [`JoinRequest::judge`] has checked the
-//! proof. Bounds: [`JOINS_MAX`] at once, [`JOIN_REQUEST_BYTES_MAX`] each, [`REQUEST_TIMEOUT`] to say it, [`DECISION_TIMEOUT`] to decide
-//! it; beyond the first a joiner is told to come back. Never: decides, keeps a token, signs. Tests: `tests/net/enrolment.rs`.
+//! proof. Bounds: [`JOIN_REQUEST_BYTES_MAX`] each, so many at once and so long to say it as [`Limits`](crate::Limits) allow,
+//! [`DECISION_TIMEOUT`] to decide it; beyond the first a joiner is told to come back. Never: decides, keeps a token, signs. Tests: `tests/net/enrolment.rs`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -30,10 +30,6 @@ use crate::refusal::CloseCode;
 use crate::request::CertificateRequest;
 use crate::token::TokenId;
 
-/// Joins under way at once on a node: enough that a few silent strangers don't keep a joiner out, at 128 KiB each.
-pub const JOINS_MAX: usize = 64;
-/// A joiner says all it has to say within this.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The node decides within this: a use of a token goes through the log.
 pub const DECISION_TIMEOUT: Duration = Duration::from_secs(30);
 /// The joiner takes its answer within this.
@@ -153,7 +149,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, connection: Connection) {
         add(&shared.tally.joins_refused, 1);
         return CloseCode::Busy.close(&connection, None);
     };
-    let heard = timeout(REQUEST_TIMEOUT, listen(&connection)).await;
+    let heard = timeout(shared.limits.join_request_timeout, listen(&connection)).await;
     let (mut send, frame) = match heard {
         Ok(Ok(heard)) => heard,
         Ok(Err(what)) => {

@@ -312,6 +312,46 @@ mod tests {
     }
 
     #[test]
+    fn random_damage_to_anything_from_outside_makes_errors_and_never_a_panic() {
+        let mut state = 11u64;
+        let mut next = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize
+        };
+        let key = IdentityKey::generate().expect("a key");
+        let authority = crate::Authority::create(crate::ClusterId(7)).expect("an authority");
+        let token = crate::Token::generate(crate::TokenKind::Voter, authority.pin()).reveal().into_bytes();
+        let statement = encode(&statement(&key.request()));
+        let proof = vec![3; PROOF_BYTES];
+        let frame = encode(&JoinFrame { token: TokenId(1), proof, statement: statement.clone() });
+        let answer = encode(&JoinAnswer::Refused(JoinRefusal::Invalid { what: "x".to_string() }));
+        let seeds = [token, statement, frame, answer, key.request().der().to_vec()];
+        for round in 0..4_000 {
+            let mut bytes = seeds[round % seeds.len()].clone();
+            for _ in 0..1 + next() % 4 {
+                let at = next() % bytes.len();
+                match next() % 4 {
+                    0 => bytes[at] = next() as u8,
+                    1 => bytes.truncate(at + 1),
+                    2 => drop(bytes.splice(at..at, [next() as u8; 3])),
+                    _ => drop(bytes.remove(at)),
+                }
+                if bytes.is_empty() {
+                    bytes.push(0);
+                }
+            }
+            let read = [
+                fuzz::token(&bytes).is_ok(),
+                fuzz::join_request(&bytes).is_ok(),
+                fuzz::join_statement(&bytes).is_ok(),
+                fuzz::join_answer(&bytes).is_ok(),
+                fuzz::certificate_request(&bytes).is_ok(),
+            ];
+            assert!(read.into_iter().filter(|read| *read).count() <= 1, "{bytes:02x?} is two things at once");
+        }
+    }
+
+    #[test]
     fn answers_are_read_back_and_a_claimed_length_allocates_nothing() {
         let admitted =
             JoinAnswer::Admitted { certificate_pem: "c".to_string(), ca_pem: "a".to_string(), members: vec![1; 100] };

@@ -17,10 +17,10 @@ use crate::credentials::{Credentials, CredentialsError};
 use crate::enrol::DECISION_TIMEOUT;
 use crate::error::NetError;
 use crate::frame::read_frame;
-use crate::identity::{self, ClusterId, Holder, Principal};
+use crate::identity::{self, CLIENT_NAME_BYTES_MAX, ClusterId, Holder, Principal};
 use crate::join::{
-    JOIN_ANSWER_BYTES_MAX, JOIN_REQUEST_BYTES_MAX, JoinAnswer, JoinFrame, JoinRefusal, Statement, decode, encode,
-    signed,
+    ADVERTISED_BYTES_MAX, JOIN_ANSWER_BYTES_MAX, JOIN_DETAILS_BYTES_MAX, JOIN_REQUEST_BYTES_MAX, JoinAnswer, JoinFrame,
+    JoinRefusal, Statement, decode, encode, signed,
 };
 use crate::lane::StreamKind;
 use crate::pin::{Finding, Pinned};
@@ -62,6 +62,7 @@ pub struct Admitted {
 
 /// Joins by one attempt at one node. Needs a tokio runtime; takes half a minute at most.
 pub async fn join(address: SocketAddr, token: &Token, offer: JoinOffer<'_>) -> Result<Admitted, JoinError> {
+    check_length(&offer)?;
     let pinned = Pinned::new(token.pin());
     let endpoint = endpoint(address)?;
     let joined = async {
@@ -146,11 +147,15 @@ pub enum JoinError {
         /// What is wrong.
         what: String,
     },
-    /// The offer is longer than a request may be.
-    #[error("the request has {bytes} bytes, {JOIN_REQUEST_BYTES_MAX} are the most")]
+    /// The offer is longer than it may be; nobody was dialled.
+    #[error("the {what} of the request has {bytes} bytes, {max} are the most")]
     TooLarge {
+        /// Which part.
+        what: &'static str,
         /// Its length.
         bytes: usize,
+        /// The limit.
+        max: usize,
     },
     /// No socket.
     #[error("can't open a UDP socket: {source}")]
@@ -210,7 +215,7 @@ async fn converse(
     if let Some(here) = offer.cluster.filter(|here| *here != cluster) {
         return Err(JoinError::OtherCluster { here, there: cluster });
     }
-    let request = request(connection, cluster, token, &offer)?;
+    let request = request(connection, cluster, token, &offer);
     let answer = match timeout(ANSWER_TIMEOUT, ask(connection, &request)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(what)) => return Err(lost(address, connection, what).await),
@@ -228,13 +233,20 @@ async fn converse(
     }
 }
 
+fn check_length(offer: &JoinOffer<'_>) -> Result<(), JoinError> {
+    let parts = [
+        ("name", offer.name.len(), CLIENT_NAME_BYTES_MAX),
+        ("advertised address", offer.advertised.len(), ADVERTISED_BYTES_MAX),
+        ("opaque part", offer.details.len(), JOIN_DETAILS_BYTES_MAX),
+    ];
+    match parts.into_iter().find(|(_, bytes, max)| bytes > max) {
+        Some((what, bytes, max)) => Err(JoinError::TooLarge { what, bytes, max }),
+        None => Ok(()),
+    }
+}
+
 /// The whole request as it goes on the stream.
-fn request(
-    connection: &Connection,
-    cluster: ClusterId,
-    token: &Token,
-    offer: &JoinOffer<'_>,
-) -> Result<Vec<u8>, JoinError> {
+fn request(connection: &Connection, cluster: ClusterId, token: &Token, offer: &JoinOffer<'_>) -> Vec<u8> {
     let statement = encode(&Statement {
         cluster: cluster.0,
         request: offer.key.request().der().to_vec(),
@@ -244,14 +256,11 @@ fn request(
     });
     let proof = token.sign(&signed(connection, &statement));
     let frame = encode(&JoinFrame { token: token.id(), proof, statement });
-    if frame.len() > JOIN_REQUEST_BYTES_MAX {
-        return Err(JoinError::TooLarge { bytes: frame.len() });
-    }
-    let length = u32::try_from(frame.len()).expect("a request's limit fits its length field");
+    assert!(frame.len() <= JOIN_REQUEST_BYTES_MAX, "what an offer may hold fits a request");
     let mut bytes = vec![StreamKind::Join.byte()];
-    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(&(frame.len() as u32).to_le_bytes());
     bytes.extend_from_slice(&frame);
-    Ok(bytes)
+    bytes
 }
 
 async fn ask(connection: &Connection, request: &[u8]) -> Result<Bytes, String> {

@@ -6,11 +6,12 @@
 //!                                bulk streams  ◀━━━━━━▶  snapshots, components: goes last, 4 at most
 //!   client ──dials──▶ node       request stream ◀━━━━━▶  [id][request] in, [id][response] out, in any order
 //!                                bulk streams  ◀━━━━━━▶  a component on its way to the cluster
+//!   joiner ──dials──▶ node       one stream    ◀━━━━━━▶  a token's proof in, a certificate out
 //! ```
 //!
-//! One UDP port serves peers and clients; the TLS protocol name (ALPN) tells them apart. Each node dials every other node and sends on the
+//! One UDP port serves peers, clients and joiners; the TLS protocol name (ALPN) tells them apart. Each node dials every other node and sends on the
 //! connection that it dialled; what it receives comes on those that it accepted. Both sides show certificates of the cluster's own
-//! [`Authority`]; the certificate names cluster and node or client ([`Principal`]), addresses mean nothing.
+//! [`Authority`]; the certificate names cluster and node or client ([`Principal`]), addresses mean nothing. Only who joins shows none.
 //!
 //! What others may build on:
 //! - Frames may be dropped, and a restarted connection reorders: correctness never depends on this room. Within one connection a lane keeps
@@ -21,7 +22,30 @@
 //! - All that waits is written at once, all that arrived is handed over at once: batching decides the speed.
 //! - Bytes from outside make errors, never panics; whoever breaks the format loses the connection, and only that.
 //!
-//! Never: retries, interprets frames, writes files other than credentials, starts threads. It runs inside its caller's tokio runtime.
+//! # Coming in, staying in, going out
+//!
+//! ```text
+//!   token create    Token::generate(kind, authority_pin) ─▶ reveal() once to the operator; TokenRecord ─▶ the log
+//!   join            IdentityKey::load_or_create ─▶ join(address, &token, offer) ─▶ Admitted.credentials.save
+//!     at the node   JoinRequest ─▶ judge(record, now) ─▶ the log: use_up(key) ─▶ admit(authority, principal, members)
+//!   renewal         renewal_due(now)? renewal_request() ─▶ an ordinary request ─▶ Authority::sign(.., the connection's principal, ..)
+//!                   ─▶ renewed(..) ─▶ save, Net::set_credentials or Dialler::set_credentials: nothing is dropped
+//!   revocation      the log ─▶ Net::set_access(Access): refused at each handshake, cut off at once, both with a Refusal that can be read
+//! ```
+//!
+//! - A join is decided by the node: it gets [`JoinRequest`]s on the channel in [`Options::joins`], and only nodes that have one offer joins.
+//!   [`TokenRecord`] is plain data for the replicated state, its judgement pure; used once where a request is looked at and once where the
+//!   entry is applied, so that two joiners with one token can't both win.
+//! - Whoever runs the same join again with the same key gets what it got: keep the key on disk before joining.
+//! - The authority's key signs; which node holds it is the node's matter. One that doesn't passes [`JoinRequest::certificate_request`] on and
+//!   answers with what comes back ([`JoinRequest::answer`]).
+//! - A renewal is believed for the connection that it comes on ([`ClientInfo::principal`]), never for what the request says.
+//! - Roles are words in tokens here ([`Role`]); what a client may do is looked up by its name with each request. [`ClientInfo`],
+//!   which comes with every request, has name, certificate and connection.
+//! - A node that was removed hears it from its peers ([`Net::cut_off`]), a client from [`NetError::Refused`] or
+//!   [`ClientConnection::refusal`].
+//!
+//! Never: retries, interprets frames, judges a token by itself, writes files other than credentials, starts threads. It runs inside its caller's tokio runtime.
 //! Tests: `tests/`, over real sockets on loopback; speed: `examples/pingpong.rs`.
 
 mod access;
@@ -59,7 +83,7 @@ pub use bulk::{BULK_FRAME_BYTES_MAX, BULK_HEADER_BYTES_MAX, BulkStream};
 pub use client::{CONNECT_TIMEOUT, ClientConnection, Dialler, RequestError};
 pub use counters::Counters;
 pub use credentials::{Credentials, CredentialsError};
-pub use enrol::{DECISION_TIMEOUT, JOINS_MAX, JoinRequest};
+pub use enrol::{DECISION_TIMEOUT, JoinRequest};
 pub use error::NetError;
 pub use frame::{CLIENT_FRAME_BYTES_MAX, PEER_FRAME_BYTES_MAX};
 pub use identity::{CLIENT_NAME_BYTES_MAX, ClusterId, IdentityError, Principal, Serial};

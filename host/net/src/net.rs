@@ -18,7 +18,7 @@ use crate::access::{Access, Gatekeeper};
 use crate::bulk::BulkStream;
 use crate::counters::{Counters, Tally, add};
 use crate::credentials::Credentials;
-use crate::enrol::{JOINS_MAX, JoinRequest};
+use crate::enrol::JoinRequest;
 use crate::error::NetError;
 use crate::identity::{ClusterId, Principal};
 use crate::link::{LinkStatus, Links, PeerSender};
@@ -84,11 +84,21 @@ pub struct Limits {
     pub handshakes_max: usize,
     /// From this many on, a new one must prove that its address is real.
     pub handshakes_unproven_max: usize,
+    /// Joins that may be under way at once, each with up to 128 KiB: enough that some silent strangers don't keep a joiner out.
+    pub joins_max: usize,
+    /// How long a joiner may take to say what it has to say.
+    pub join_request_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { connections_max: 4_096, handshakes_max: 512, handshakes_unproven_max: 64 }
+        Limits {
+            connections_max: 4_096,
+            handshakes_max: 512,
+            handshakes_unproven_max: 64,
+            joins_max: 64,
+            join_request_timeout: Duration::from_secs(5),
+        }
     }
 }
 
@@ -141,7 +151,7 @@ impl Net {
             gatekeeper: Gatekeeper::new(),
             cut_off: watch::Sender::default(),
             joins,
-            joins_room: Semaphore::new(JOINS_MAX),
+            joins_room: Semaphore::new(limits.joins_max),
             limits,
             tally: Arc::default(),
             events,

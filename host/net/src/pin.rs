@@ -56,14 +56,18 @@ impl Pinned {
         match verify(node, ca.clone(), cluster, now) {
             Ok(()) => (Finding::Good { cluster, ca }, None),
             Err(error) => {
-                let what = match &error {
+                let out_of_time = matches!(
+                    &error,
                     Error::InvalidCertificate(
                         CertificateError::Expired
-                        | CertificateError::ExpiredContext { .. }
-                        | CertificateError::NotValidYet
-                        | CertificateError::NotValidYetContext { .. },
-                    ) => "it has expired or is not valid yet, or a clock is wrong".to_string(),
-                    error => error.to_string(),
+                            | CertificateError::ExpiredContext { .. }
+                            | CertificateError::NotValidYet
+                            | CertificateError::NotValidYetContext { .. }
+                    )
+                );
+                let what = match out_of_time {
+                    true => "it has expired or is not valid yet, or a clock is wrong".to_string(),
+                    false => error.to_string(),
                 };
                 (Finding::BadCertificate(what), Some(error))
             }

@@ -12,10 +12,10 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `serve` `hub` `connection` | accepting; what connections share; one connection's life |
+//! | `serve` `hub` `connection/` | accepting; what connections share; one connection's life, MULTI and WATCH in it |
 //! | `intake` `request` `inline` `http` | from bytes to a command |
 //! | `gate` `pending` `outbox` | what may be under way together, answers in order, the way back |
-//! | `session` `transaction` `commands/` | what a connection agreed on, MULTI and WATCH, the gateway's own commands |
+//! | `session` `commands/` | what a connection agreed on, the gateway's own commands |
 //! | `resp` `output` `transport` | replies in both versions, what is not taken yet, the socket and TLS |
 //! | `users` `options` `limits` `told` | who may log in, how it is set up, every bound, log lines |
 //!
@@ -44,7 +44,6 @@ mod session;
 #[cfg(test)]
 mod testing;
 mod told;
-mod transaction;
 mod transport;
 mod users;
 

@@ -10,7 +10,7 @@ use crate::told::Cause;
 use crate::transport::Transport;
 use rustls::ServerConnection;
 use std::convert::Infallible;
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -27,15 +27,25 @@ pub async fn serve(listener: TcpListener, options: Options, backend: impl Backen
     let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
     let hub = Rc::new(Hub::new(backend, options, address));
     let tasks = LocalSet::new();
-    tasks.spawn_local(accept(hub.clone(), listener));
-    tasks.spawn_local(deliver(hub.clone()));
-    tasks.spawn_local(sweep(hub.clone()));
+    let accepting = tasks.spawn_local(accept(hub.clone(), listener));
+    let delivering = tasks.spawn_local(deliver(hub.clone()));
+    let sweeping = tasks.spawn_local(sweep(hub.clone()));
     // Dropped before the tasks, and the connections with them.
     let _last = LastDelivery(hub);
-    tasks.run_until(pending()).await
+    let ended = tasks.run_until(async {
+        tokio::select! {
+            biased;
+            ended = accepting => ended,
+            ended = delivering => ended,
+            ended = sweeping => ended,
+        }
+    });
+    // A listener that only looks alive would be worse.
+    let Err(panicked) = ended.await;
+    std::panic::resume_unwind(panicked.into_panic())
 }
 
-async fn accept(hub: Rc<Hub>, listener: TcpListener) {
+async fn accept(hub: Rc<Hub>, listener: TcpListener) -> Infallible {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => welcome(&hub, stream, peer),
@@ -104,7 +114,7 @@ impl Drop for Serving {
 }
 
 /// Takes all answers that are there, again and again. It can't keep the other tasks waiting for long: they ask what is answered here.
-async fn deliver(hub: Rc<Hub>) {
+async fn deliver(hub: Rc<Hub>) -> Infallible {
     let mut words: Vec<(Ticket, Word)> = Vec::new();
     loop {
         poll_fn(|cx| hub.outbox.poll_take(cx, &mut words)).await;
@@ -113,7 +123,7 @@ async fn deliver(hub: Rc<Hub>) {
     }
 }
 
-async fn sweep(hub: Rc<Hub>) {
+async fn sweep(hub: Rc<Hub>) -> Infallible {
     let mut last = Instant::now();
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;

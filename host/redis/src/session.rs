@@ -1,6 +1,6 @@
 //! What a connection has told about itself and agreed on: version, name, login, and the transaction that it prepares.
 
-use crate::commands::own::{Own, Spec};
+use crate::commands::own::{Spec, Spot};
 use crate::limits::{TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
 use crate::resp::Protocol;
 use bytes::{Bytes, BytesMut};
@@ -55,7 +55,7 @@ pub(crate) struct Queue {
 /// One of them.
 #[derive(Debug)]
 pub(crate) enum Part {
-    Own(Own, Vec<Bytes>),
+    Own(Spot, Vec<Bytes>),
     Engine(Vec<Bytes>),
 }
 

@@ -387,8 +387,11 @@ fn place(id: NodeId) -> usize {
 /// repetitions on one node while the others differ.
 #[derive(Default)]
 pub struct Memory {
-    shards: [Mutex<HashMap<(u64, u64), Arc<Reaction>>>; 32],
+    shards: [Mutex<Reactions>; 32],
 }
+
+/// By the fingerprints of a node and an input.
+type Reactions = HashMap<(u64, u64), Arc<Reaction>>;
 
 /// What becomes of a node.
 enum Reaction {

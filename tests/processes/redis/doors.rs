@@ -1,10 +1,11 @@
 //! Who is let in: passwords, TLS, and listeners that would be open to all.
 
 use crate::OUTBOARD;
-use outboard_tests::{Cluster, Redis, RedisTools, Reply, free_addresses};
+use outboard_tests::{Cluster, Redis, RedisTools, Reply, free_addresses, wait_for};
 use std::path::{Path, PathBuf};
 
 const PASSWORD: &str = "correct horse";
+const WRONG: &str = "battery staple";
 
 /// A file with these users, all of the same password, each line made by the program.
 fn users_file(cluster: &Cluster, names: &[&str]) -> PathBuf {
@@ -64,11 +65,13 @@ fn users_log_in_with_their_passwords_and_nothing_works_without() {
     let cluster = cluster.with_arguments(["--redis-users", text(&users)]).started();
     for n in cluster.all() {
         let mut redis = Redis::connect(cluster.redis(n)).expect("it listens");
-        for refused in [&["GET", "k"][..], &["SET", "k", "v"], &["PING"], &["INFO"], &["COMMAND"], &["MULTI"]] {
-            assert!(redis.ask(refused).is_error_of("NOAUTH"), "{refused:?}");
+        wait_for("an engine", || (!redis.ask(["GET", "k"]).is_error_of("LOADING")).then_some(()));
+        for command in [&["GET", "k"][..], &["SET", "k", "v"], &["PING"], &["INFO"], &["COMMAND"], &["MULTI"]] {
+            let refused = redis.ask(command);
+            assert!(refused.is_error_of("NOAUTH"), "{command:?} was answered with {refused:?}");
         }
         assert!(redis.ask(["HELLO", "3"]).is_error_of("NOAUTH"));
-        assert!(redis.ask(["AUTH", "ana", "wrong"]).is_error_of("WRONGPASS"));
+        assert!(redis.ask(["AUTH", "ana", WRONG]).is_error_of("WRONGPASS"));
         assert!(redis.ask(["AUTH", "bob", PASSWORD]).is_error_of("WRONGPASS"));
         assert!(redis.ask(["GET", "k"]).is_error_of("NOAUTH"));
         assert_eq!(redis.ask(["AUTH", "ana", PASSWORD]), Reply::ok());
@@ -85,10 +88,10 @@ fn users_log_in_with_their_passwords_and_nothing_works_without() {
     let ask = |n, line: Vec<&str>| tools.cli(cluster.redis(n), line).ok();
     assert_eq!(ask(1, line(PASSWORD, &["set", "k", "v"])).text(), "OK");
     assert_eq!(ask(2, line(PASSWORD, &["get", "k"])).text(), "v");
-    assert!(ask(3, line("wrong", &["get", "k"])).to_string().contains("NOAUTH"));
+    assert!(ask(3, line(WRONG, &["get", "k"])).to_string().contains("NOAUTH"));
     for n in cluster.all() {
         let log = cluster.log(n);
-        assert!(!log.contains(PASSWORD) && !log.contains("wrong"), "a password is in the log: {log}");
+        assert!(!log.contains(PASSWORD) && !log.contains(WRONG), "a password is in the log: {log}");
     }
 }
 

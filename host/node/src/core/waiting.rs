@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn time_ends_each_kind_of_waiting_by_what_can_be_said_of_it() {
+    fn d6_time_ends_each_kind_of_waiting_by_what_can_be_said_of_it() {
         let mut all = Waiting::default();
         let (reply, mut write) = waiting();
         all.proposals.push(Position::new(1, 1), reply, 10);
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn the_loss_of_a_peer_ends_its_writes_as_unknown_and_frees_what_may_be_asked_again() {
+    fn d6_r8_the_loss_of_a_peer_ends_its_writes_as_unknown_and_frees_what_may_be_asked_again() {
         let mut all = Waiting::default();
         let mut forward = |to, again| {
             let (reply, answer) = waiting();

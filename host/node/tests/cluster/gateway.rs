@@ -32,7 +32,7 @@ async fn numbers(mut answered: UnboundedReceiver<Response>) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn what_a_node_s_own_listeners_write_is_done_once_through_the_leader_s_death() {
+async fn d6_what_a_node_s_own_listeners_write_is_done_once_through_the_leader_s_death() {
     let mut world = World::start(3, outboard_embedded::KV).await;
     let leader = world.leader().await;
     let follower = world.running().into_iter().find(|number| *number != leader).expect("two others");
@@ -49,6 +49,18 @@ async fn what_a_node_s_own_listeners_write_is_done_once_through_the_leader_s_dea
     assert_eq!(all.iter().copied().collect::<BTreeSet<i64>>(), (1..=320).collect(), "each was counted once");
     world.restart(leader).await;
     world.assert_equal_states().await;
+}
+
+#[tokio::test]
+async fn r8_reads_that_were_passed_on_to_a_leader_that_dies_are_answered_by_the_next_one() {
+    let mut world = World::start(3, outboard_embedded::KV).await;
+    let leader = world.leader().await;
+    let follower = world.running().into_iter().find(|number| *number != leader).expect("two others");
+    let gateway = world.node(follower).gateway();
+    assert_eq!(numbers(ask(&gateway, &[&["INCR", "n"]])).await, [1]);
+    let answered = ask(&gateway, &[&["STRLEN", "n"][..]; 300]);
+    world.kill(leader);
+    assert_eq!(numbers(answered).await, [1; 300]);
 }
 
 #[tokio::test]

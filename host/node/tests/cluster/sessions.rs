@@ -2,12 +2,14 @@
 
 use super::reply;
 use super::world::World;
+use bytes::Bytes;
 use outboard_client::{Client, ClientError};
-use outboard_wire::client::{RequestId, Response};
+use outboard_wire::client::{Consistency, RequestBody, RequestId, Response};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 const KILLS: usize = 10;
 /// Increments that are under way at the same time.
@@ -33,7 +35,7 @@ impl Counting {
 }
 
 #[tokio::test]
-async fn increments_through_ten_leader_kills_are_each_counted_exactly_once() {
+async fn d6_increments_through_ten_leader_kills_are_each_counted_exactly_once() {
     let mut world = World::start(3, outboard_embedded::KV).await;
     let counting = Arc::new(Counting { stopped: AtomicBool::new(false), replies: Mutex::default() });
     let client = world.client();
@@ -58,6 +60,37 @@ async fn increments_through_ten_leader_kills_are_each_counted_exactly_once() {
     assert_eq!(client.get("n").await.expect("a value").as_deref(), Some(total.to_string().as_bytes()));
     assert_eq!(different.last(), Some(&total));
     world.assert_equal_states().await;
+}
+
+#[tokio::test]
+async fn d6_named_writes_that_were_passed_on_to_a_leader_that_dies_are_done_once_without_their_client_asking_again() {
+    let mut world = World::start(3, outboard_embedded::KV).await;
+    let leader = world.leader().await;
+    let follower = world.running().into_iter().find(|number| *number != leader).expect("two others");
+    let session = world.open_session(follower).await;
+    let incr = vec![Bytes::from_static(b"INCR"), Bytes::from_static(b"n")];
+    let mut asked = JoinSet::new();
+    for sequence in 0..200 {
+        let id = Some(RequestId { session, sequence, settled_below: 0 });
+        let (arguments, consistency) = (incr.clone(), Consistency::Linearizable);
+        asked.spawn(world.once(follower, RequestBody::Command { arguments, consistency, id }).await);
+    }
+    let first = asked.join_next().await.expect("an answer").expect("no panic");
+    world.kill(leader);
+    let mut numbers = vec![number(&first)];
+    while let Some(answer) = asked.join_next().await {
+        numbers.push(number(&answer.expect("no panic")));
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=200).collect::<Vec<i64>>());
+    world.restart(leader).await;
+    world.assert_equal_states().await;
+}
+
+/// The number that an INCR was answered with.
+fn number(response: &Response) -> i64 {
+    let Response::Reply(bytes) = response else { panic!("no number: {response:?}") };
+    String::from_utf8_lossy(&bytes[1..bytes.len() - 2]).parse().expect("a number")
 }
 
 #[tokio::test]

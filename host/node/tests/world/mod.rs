@@ -272,6 +272,20 @@ impl World {
         }
     }
 
+    /// A request that is sent once: what becomes of it is the node's affair.
+    pub(crate) async fn once(
+        &mut self,
+        number: u64,
+        body: RequestBody,
+    ) -> impl Future<Output = Response> + Send + 'static {
+        let encoded = Bytes::from(Request { timeout_ms: 60_000, body }.encode());
+        let connection = self.connect(number).await;
+        async move {
+            let answer = connection.request(encoded).await.expect("the node answers");
+            Answer::decode(&answer).expect("readable").response
+        }
+    }
+
     async fn request(&mut self, number: u64, body: RequestBody) -> Response {
         let deadline = Instant::now() + PATIENCE;
         let encoded = Bytes::from(Request { timeout_ms: 20_000, body }.encode());

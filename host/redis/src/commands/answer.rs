@@ -1,9 +1,9 @@
 //! The commands that are answered on the spot: they need nothing but the session and what the listener knows.
 //!
 //! They may also stand in a transaction; then they are answered in their place among the engine's replies. The commands that change
-//! the course of a connection (AUTH, HELLO, QUIT, RESET, MULTI and its like) are the connection's own doing.
+//! the course of a connection are its own doing.
 
-use super::own::Own;
+use super::own::Spot;
 use super::{Commands, client, config, docs, info};
 use crate::connection::Facts;
 use crate::hub::Hub;
@@ -25,48 +25,45 @@ pub(crate) const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of r
 pub(crate) const SYNTAX: &str = "ERR syntax error";
 
 /// Answers one command; name and number of arguments are judged.
-pub(crate) fn answer(own: Own, arguments: &[Bytes], desk: &mut Desk<'_>, out: &mut Vec<u8>) {
+pub(crate) fn answer(own: Spot, arguments: &[Bytes], desk: &mut Desk<'_>, out: &mut Vec<u8>) {
     let mut writer = Writer::new(out, desk.session.protocol);
     let writer = &mut writer;
     match own {
-        Own::Ping => ping(arguments, writer),
-        Own::Echo => writer.bulk(&arguments[1]),
-        Own::Select => select(&arguments[1], writer),
-        Own::Time => time(writer),
-        Own::Wait => wait(arguments, desk, writer),
-        Own::ReadOnly | Own::ReadWrite => {
-            desk.session.read_only = own == Own::ReadOnly;
+        Spot::Ping => ping(arguments, writer),
+        Spot::Echo => writer.bulk(&arguments[1]),
+        Spot::Select => select(&arguments[1], writer),
+        Spot::Time => time(writer),
+        Spot::Wait => wait(arguments, desk, writer),
+        Spot::ReadOnly | Spot::ReadWrite => {
+            desk.session.read_only = own == Spot::ReadOnly;
             writer.ok();
         }
-        Own::ClientGetName if desk.session.name.is_empty() => writer.nil(),
-        Own::ClientGetName => writer.bulk(&desk.session.name),
-        Own::ClientHelp => help("CLIENT", client::HELP, writer),
-        Own::ClientId => writer.integer(desk.facts.id.cast_signed()),
-        Own::ClientInfo => writer.text(&client::line(desk.facts, desk.session, desk.commands)),
-        Own::ClientList => client::list(arguments, desk, writer),
-        Own::ClientNoEvict | Own::ClientNoTouch => client::switch(&arguments[2], writer),
-        Own::ClientSetInfo => client::set_info(arguments, desk.session, writer),
-        Own::ClientSetName => client::set_name(&arguments[2], desk.session, writer),
-        Own::Command => docs::all(desk.commands, writer),
-        Own::CommandCount => writer.integer(docs::count(desk.commands)),
-        Own::CommandDocs => docs::docs(&arguments[2..], desk.commands, writer),
-        Own::CommandHelp => help("COMMAND", docs::HELP, writer),
-        Own::CommandInfo => docs::info(&arguments[2..], desk.commands, writer),
-        Own::CommandList => docs::list(&arguments[2..], desk.commands, writer),
-        Own::ConfigGet => config::show(&arguments[2..], desk, writer),
-        Own::ConfigHelp => help("CONFIG", config::HELP, writer),
-        Own::ConfigResetStat => {
+        Spot::ClientGetName if desk.session.name.is_empty() => writer.nil(),
+        Spot::ClientGetName => writer.bulk(&desk.session.name),
+        Spot::ClientHelp => help("CLIENT", client::HELP, writer),
+        Spot::ClientId => writer.integer(desk.facts.id.cast_signed()),
+        Spot::ClientInfo => writer.text(&client::line(desk.facts, desk.session, desk.commands)),
+        Spot::ClientList => client::list(arguments, desk, writer),
+        Spot::ClientNoEvict | Spot::ClientNoTouch => client::switch(&arguments[2], writer),
+        Spot::ClientSetInfo => client::set_info(arguments, desk.session, writer),
+        Spot::ClientSetName => client::set_name(&arguments[2], desk.session, writer),
+        Spot::Command => docs::all(desk.commands, writer),
+        Spot::CommandCount => writer.integer(docs::count(desk.commands)),
+        Spot::CommandDocs => docs::docs(&arguments[2..], desk.commands, writer),
+        Spot::CommandHelp => help("COMMAND", docs::HELP, writer),
+        Spot::CommandInfo => docs::info(&arguments[2..], desk.commands, writer),
+        Spot::CommandList => docs::list(&arguments[2..], desk.commands, writer),
+        Spot::ConfigGet => config::show(&arguments[2..], desk, writer),
+        Spot::ConfigHelp => help("CONFIG", config::HELP, writer),
+        Spot::ConfigResetStat => {
             desk.hub.counters.reset();
             writer.ok();
         }
-        Own::ConfigRewrite => writer.error("ERR The server is running without a config file"),
-        Own::ConfigSet => config::set(&arguments[2..], writer),
-        Own::Info => writer.text(&info::text(&info::Sections::of(&arguments[1..]), desk.hub, desk.commands, None)),
+        Spot::ConfigRewrite => writer.error("ERR The server is running without a config file"),
+        Spot::ConfigSet => config::set(&arguments[2..], writer),
+        Spot::Info => writer.text(&info::text(&info::Sections::of(&arguments[1..]), desk.hub, desk.commands, None)),
         // In a transaction it comes too late to matter.
-        Own::Unwatch => writer.ok(),
-        Own::Auth | Own::Hello | Own::Quit | Own::Reset | Own::Multi | Own::Exec | Own::Discard | Own::Watch => {
-            unreachable!("the connection carries these out itself")
-        }
+        Spot::Unwatch => writer.ok(),
     }
 }
 

@@ -84,8 +84,7 @@ pub(crate) fn list(arguments: &[Bytes], desk: &Desk<'_>, writer: &mut Writer<'_>
         [] => Ok(Wanted::All),
         [option, kind] if option.eq_ignore_ascii_case(b"type") => kind_wanted(kind),
         [option, ids @ ..] if option.eq_ignore_ascii_case(b"id") && !ids.is_empty() => {
-            let ids: Option<Vec<u64>> =
-                ids.iter().map(|id| integer(id)?.try_into().ok().filter(|id| *id > 0)).collect();
+            let ids: Option<Vec<u64>> = ids.iter().map(|id| integer(id).map(i64::cast_unsigned)).collect();
             ids.map(Wanted::Ids).ok_or_else(|| b"ERR Invalid client ID".to_vec())
         }
         _ => Err(SYNTAX.into()),
@@ -148,11 +147,11 @@ pub(crate) fn line(facts: &Facts, session: &Session, commands: &Commands) -> Str
         }
     };
     let mut line = String::with_capacity(320);
-    write!(
+    writeln!(
         line,
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db=0 sub=0 psub=0 ssub=0 multi={queued} qbuf={} \
          qbuf-free=0 argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll=0 omem={} tot-mem={} events=r cmd={last} user={} redir=-1 \
-         resp={} lib-name={} lib-ver={}\n",
+         resp={} lib-name={} lib-ver={}",
         facts.id,
         facts.peer,
         facts.local,

@@ -60,12 +60,17 @@ fn value(name: &str, desk: &Desk<'_>) -> String {
 
 /// CONFIG GET.
 pub(crate) fn show(patterns: &[Bytes], desk: &Desk<'_>, writer: &mut Writer<'_>) {
-    let found: Vec<&str> =
-        NAMES.iter().copied().filter(|name| patterns.iter().any(|pattern| fits(pattern, name.as_bytes()))).collect();
+    // Redis repeats a plain name as it was written.
+    let shown = |name: &'static str| {
+        let plain = patterns.iter().find(|pattern| pattern.eq_ignore_ascii_case(name.as_bytes()));
+        let fitting = patterns.iter().any(|pattern| fits(pattern, name.as_bytes()));
+        fitting.then(|| (plain.map_or(name.as_bytes(), |pattern| &pattern[..]), value(name, desk)))
+    };
+    let found: Vec<(&[u8], String)> = NAMES.iter().filter_map(|name| shown(name)).collect();
     writer.map(found.len());
-    for name in found {
+    for (name, value) in found {
         writer.bulk(name);
-        writer.bulk(value(name, desk));
+        writer.bulk(value);
     }
 }
 
@@ -74,15 +79,12 @@ pub(crate) fn set(pairs: &[Bytes], writer: &mut Writer<'_>) {
     if !pairs.len().is_multiple_of(2) {
         return writer.error(SYNTAX);
     }
-    let names = || pairs.iter().step_by(2).map(|name| &name[..name.len().min(128)]);
-    let known = |name: &[u8]| NAMES.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
-    let error = match names().find(|name| !known(name)) {
-        Some(name) => [b"ERR Unknown option or number of arguments for CONFIG SET - '", name, b"'"].concat(),
-        None => {
-            let name = names().next().unwrap_or_default();
-            [b"ERR CONFIG SET failed (possibly related to argument '", name, b"') - can't set immutable config"]
-                .concat()
-        }
+    // The first one is refused whatever it is, and with it all.
+    let name = &pairs[0][..pairs[0].len().min(128)];
+    let error = if NAMES.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
+        [b"ERR CONFIG SET failed (possibly related to argument '", name, b"') - can't set immutable config"].concat()
+    } else {
+        [b"ERR Unknown option or number of arguments for CONFIG SET - '", name, b"'"].concat()
     };
     writer.error(error);
 }

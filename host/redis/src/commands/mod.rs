@@ -10,9 +10,10 @@ pub(crate) mod info;
 pub(crate) mod own;
 pub(crate) mod usage;
 
+use crate::session::held_bytes;
 use bytes::Bytes;
 use outboard_sandbox::{CommandSpec, Manifest};
-use own::{OWN, Own, Spec};
+use own::{Flow, OWN, Own, Spec};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -48,6 +49,17 @@ pub(crate) enum Call {
     Unready,
     /// A header or a body of HTTP: some browser is made to send commands.
     Attack,
+}
+
+impl Call {
+    /// What it holds, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            Call::Own { arguments, .. } | Call::Engine { arguments, .. } => held_bytes(arguments),
+            Call::Rejected { error, .. } => error.len(),
+            Call::Unready | Call::Attack => 0,
+        }
+    }
 }
 
 impl Commands {
@@ -111,7 +123,7 @@ impl Commands {
 }
 
 fn own_call(spec: &'static Spec, arguments: Vec<Bytes>) -> Call {
-    let exec = spec.own == Some(Own::Exec);
+    let exec = spec.own == Some(Own::Flow(Flow::Exec));
     // Before the number of arguments, as in Redis: QUIT takes any.
     if spec.takes(arguments.len())
         && let (false, Some(name)) = (spec.subcommands.is_empty(), arguments.get(1))
@@ -234,7 +246,7 @@ mod tests {
 
     fn judged(line: &str) -> String {
         match Commands::new(Some(manifest())).judge(words(line)) {
-            Call::Own { own, .. } => format!("own {own:?}"),
+            Call::Own { spec, .. } => format!("own {}", spec.name),
             Call::Engine { place, writes, .. } => format!("engine {place} {writes}"),
             Call::Rejected { error, exec } => {
                 format!("{}{}", String::from_utf8_lossy(&error), if exec { " (exec)" } else { "" })
@@ -246,12 +258,12 @@ mod tests {
 
     #[test]
     fn a_command_is_the_gateways_the_engines_or_nobodys() {
-        assert_eq!(judged("ping"), "own Ping");
-        assert_eq!(judged("Client SetName x"), "own ClientSetName");
-        assert_eq!(judged("COMMAND"), "own Command");
+        assert_eq!(judged("ping"), "own ping");
+        assert_eq!(judged("Client SetName x"), "own client|setname");
+        assert_eq!(judged("COMMAND"), "own command");
         assert_eq!(judged("set k v"), "engine 1 true");
         assert_eq!(judged("GET k"), "engine 0 false");
-        assert_eq!(judged("quit now"), "own Quit");
+        assert_eq!(judged("quit now"), "own quit");
         assert_eq!(judged("get"), "ERR wrong number of arguments for 'get' command");
         assert_eq!(judged("GET a b"), "ERR wrong number of arguments for 'get' command");
         assert_eq!(judged("exec x"), "ERR wrong number of arguments for 'exec' command (exec)");

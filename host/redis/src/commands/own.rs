@@ -3,7 +3,28 @@
 /// A command that no engine sees.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub(crate) enum Own {
+    /// It changes the course of the connection.
+    Flow(Flow),
+    /// It can be answered on the spot, and so also within a transaction.
+    Spot(Spot),
+}
+
+/// The commands that only the connection can carry out.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub(crate) enum Flow {
     Auth,
+    Discard,
+    Exec,
+    Hello,
+    Multi,
+    Quit,
+    Reset,
+    Watch,
+}
+
+/// The commands that need nothing but the session and what the listener knows.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub(crate) enum Spot {
     ClientGetName,
     ClientHelp,
     ClientId,
@@ -24,22 +45,15 @@ pub(crate) enum Own {
     ConfigResetStat,
     ConfigRewrite,
     ConfigSet,
-    Discard,
     Echo,
-    Exec,
-    Hello,
     Info,
-    Multi,
     Ping,
-    Quit,
     ReadOnly,
     ReadWrite,
-    Reset,
     Select,
     Time,
     Unwatch,
     Wait,
-    Watch,
 }
 
 /// What is known of one.
@@ -78,7 +92,7 @@ impl Spec {
 
     /// It may come before a login.
     pub(crate) fn before_login(&self) -> bool {
-        matches!(self.own, Some(Own::Auth | Own::Hello | Own::Quit | Own::Reset))
+        matches!(self.own, Some(Own::Flow(Flow::Auth | Flow::Hello | Flow::Quit | Flow::Reset)))
     }
 }
 
@@ -99,7 +113,7 @@ const T: &str = "transactions";
 
 /// All of them, in the order of their names.
 pub(crate) const OWN: &[Spec] = &[
-    spec("auth", -2, Own::Auth, C, "[username] password", "Logs in."),
+    spec("auth", -2, Own::Flow(Flow::Auth), C, "[username] password", "Logs in."),
     Spec {
         name: "client",
         arity: -2,
@@ -108,47 +122,75 @@ pub(crate) const OWN: &[Spec] = &[
         usage: "",
         summary: "About this connection and the others.",
         subcommands: &[
-            spec("client|getname", 2, Own::ClientGetName, C, "", "The name of this connection."),
-            spec("client|help", 2, Own::ClientHelp, C, "", "The subcommands of CLIENT."),
-            spec("client|id", 2, Own::ClientId, C, "", "The number of this connection."),
-            spec("client|info", 2, Own::ClientInfo, C, "", "What is known of this connection."),
+            spec("client|getname", 2, Own::Spot(Spot::ClientGetName), C, "", "The name of this connection."),
+            spec("client|help", 2, Own::Spot(Spot::ClientHelp), C, "", "The subcommands of CLIENT."),
+            spec("client|id", 2, Own::Spot(Spot::ClientId), C, "", "The number of this connection."),
+            spec("client|info", 2, Own::Spot(Spot::ClientInfo), C, "", "What is known of this connection."),
             spec(
                 "client|list",
                 -2,
-                Own::ClientList,
+                Own::Spot(Spot::ClientList),
                 C,
                 "[TYPE NORMAL|MASTER|REPLICA|PUBSUB] [ID client-id [client-id ...]]",
                 "What is known of the connections to this node.",
             ),
-            spec("client|no-evict", 3, Own::ClientNoEvict, C, "ON|OFF", "Accepted; nothing is evicted here."),
-            spec("client|no-touch", 3, Own::ClientNoTouch, C, "ON|OFF", "Accepted; nothing is touched here."),
+            spec(
+                "client|no-evict",
+                3,
+                Own::Spot(Spot::ClientNoEvict),
+                C,
+                "ON|OFF",
+                "Accepted; nothing is evicted here.",
+            ),
+            spec(
+                "client|no-touch",
+                3,
+                Own::Spot(Spot::ClientNoTouch),
+                C,
+                "ON|OFF",
+                "Accepted; nothing is touched here.",
+            ),
             spec(
                 "client|setinfo",
                 4,
-                Own::ClientSetInfo,
+                Own::Spot(Spot::ClientSetInfo),
                 C,
                 "LIB-NAME libname|LIB-VER libver",
                 "Names the library that the client uses.",
             ),
-            spec("client|setname", 3, Own::ClientSetName, C, "connection-name", "Names this connection."),
+            spec("client|setname", 3, Own::Spot(Spot::ClientSetName), C, "connection-name", "Names this connection."),
         ],
     },
     Spec {
         name: "command",
         arity: -1,
-        own: Some(Own::Command),
+        own: Some(Own::Spot(Spot::Command)),
         group: S,
         usage: "",
         summary: "What commands there are: the running engine's and the gateway's.",
         subcommands: &[
-            spec("command|count", 2, Own::CommandCount, S, "", "How many commands there are."),
-            spec("command|docs", -2, Own::CommandDocs, S, "[command-name ...]", "Documentation of commands."),
-            spec("command|help", 2, Own::CommandHelp, S, "", "The subcommands of COMMAND."),
-            spec("command|info", -2, Own::CommandInfo, S, "[command-name ...]", "Arity, flags and keys of commands."),
+            spec("command|count", 2, Own::Spot(Spot::CommandCount), S, "", "How many commands there are."),
+            spec(
+                "command|docs",
+                -2,
+                Own::Spot(Spot::CommandDocs),
+                S,
+                "[command-name ...]",
+                "Documentation of commands.",
+            ),
+            spec("command|help", 2, Own::Spot(Spot::CommandHelp), S, "", "The subcommands of COMMAND."),
+            spec(
+                "command|info",
+                -2,
+                Own::Spot(Spot::CommandInfo),
+                S,
+                "[command-name ...]",
+                "Arity, flags and keys of commands.",
+            ),
             spec(
                 "command|list",
                 -2,
-                Own::CommandList,
+                Own::Spot(Spot::CommandList),
                 S,
                 "[FILTERBY MODULE module-name|ACLCAT category|PATTERN pattern]",
                 "The names of the commands.",
@@ -163,50 +205,78 @@ pub(crate) const OWN: &[Spec] = &[
         usage: "",
         summary: "Settings, under the names that Redis clients ask for.",
         subcommands: &[
-            spec("config|get", -3, Own::ConfigGet, S, "pattern [pattern ...]", "Settings whose names fit."),
-            spec("config|help", 2, Own::ConfigHelp, S, "", "The subcommands of CONFIG."),
-            spec("config|resetstat", 2, Own::ConfigResetStat, S, "", "Sets the counters of INFO back to 0."),
-            spec("config|rewrite", 2, Own::ConfigRewrite, S, "", "Refused: nothing can be set here."),
+            spec("config|get", -3, Own::Spot(Spot::ConfigGet), S, "pattern [pattern ...]", "Settings whose names fit."),
+            spec("config|help", 2, Own::Spot(Spot::ConfigHelp), S, "", "The subcommands of CONFIG."),
+            spec(
+                "config|resetstat",
+                2,
+                Own::Spot(Spot::ConfigResetStat),
+                S,
+                "",
+                "Sets the counters of INFO back to 0.",
+            ),
+            spec("config|rewrite", 2, Own::Spot(Spot::ConfigRewrite), S, "", "Refused: nothing can be set here."),
             spec(
                 "config|set",
                 -4,
-                Own::ConfigSet,
+                Own::Spot(Spot::ConfigSet),
                 S,
                 "parameter value [parameter value ...]",
                 "Refused: nothing can be set here.",
             ),
         ],
     },
-    spec("discard", 1, Own::Discard, T, "", "Forgets the commands since MULTI."),
-    spec("echo", 2, Own::Echo, C, "message", "Answers with the message."),
-    spec("exec", 1, Own::Exec, T, "", "Carries out the commands since MULTI as one entry of the log: all or none."),
+    spec("discard", 1, Own::Flow(Flow::Discard), T, "", "Forgets the commands since MULTI."),
+    spec("echo", 2, Own::Spot(Spot::Echo), C, "message", "Answers with the message."),
+    spec(
+        "exec",
+        1,
+        Own::Flow(Flow::Exec),
+        T,
+        "",
+        "Carries out the commands since MULTI as one entry of the log: all or none.",
+    ),
     spec(
         "hello",
         -1,
-        Own::Hello,
+        Own::Flow(Flow::Hello),
         C,
         "[protover [AUTH username password] [SETNAME clientname]]",
         "Chooses the version of the protocol, and logs in.",
     ),
-    spec("info", -1, Own::Info, S, "[section ...]", "Figures of this node."),
-    spec("multi", 1, Own::Multi, T, "", "The commands that follow wait for EXEC."),
-    spec("ping", -1, Own::Ping, C, "[message]", "Answers PONG, or the message."),
-    spec("quit", -1, Own::Quit, C, "", "Closes the connection."),
-    spec("readonly", 1, Own::ReadOnly, C, "", "Reads of this connection may show what this node has, however old."),
-    spec("readwrite", 1, Own::ReadWrite, C, "", "Reads of this connection are linearizable again."),
-    spec("reset", 1, Own::Reset, C, "", "Makes the connection as if it were new."),
-    spec("select", 2, Own::Select, C, "index", "Accepts 0: there is one database."),
-    spec("time", 1, Own::Time, S, "", "This node's clock: seconds and microseconds."),
-    spec("unwatch", 1, Own::Unwatch, T, "", "Forgets the keys that WATCH named."),
+    spec("info", -1, Own::Spot(Spot::Info), S, "[section ...]", "Figures of this node."),
+    spec("multi", 1, Own::Flow(Flow::Multi), T, "", "The commands that follow wait for EXEC."),
+    spec("ping", -1, Own::Spot(Spot::Ping), C, "[message]", "Answers PONG, or the message."),
+    spec("quit", -1, Own::Flow(Flow::Quit), C, "", "Closes the connection."),
+    spec(
+        "readonly",
+        1,
+        Own::Spot(Spot::ReadOnly),
+        C,
+        "",
+        "Reads of this connection may show what this node has, however old.",
+    ),
+    spec("readwrite", 1, Own::Spot(Spot::ReadWrite), C, "", "Reads of this connection are linearizable again."),
+    spec("reset", 1, Own::Flow(Flow::Reset), C, "", "Makes the connection as if it were new."),
+    spec("select", 2, Own::Spot(Spot::Select), C, "index", "Accepts 0: there is one database."),
+    spec("time", 1, Own::Spot(Spot::Time), S, "", "This node's clock: seconds and microseconds."),
+    spec("unwatch", 1, Own::Spot(Spot::Unwatch), T, "", "Forgets the keys that WATCH named."),
     spec(
         "wait",
         3,
-        Own::Wait,
+        Own::Spot(Spot::Wait),
         C,
         "numreplicas timeout",
         "On how many nodes beside one every acknowledged write is at least: a majority less one.",
     ),
-    spec("watch", -2, Own::Watch, T, "key [key ...]", "EXEC does nothing if one of these keys is written before it."),
+    spec(
+        "watch",
+        -2,
+        Own::Flow(Flow::Watch),
+        T,
+        "key [key ...]",
+        "EXEC does nothing if one of these keys is written before it.",
+    ),
 ];
 
 #[cfg(test)]

@@ -71,6 +71,7 @@ impl Fake {
     }
 
     /// For measuring: requests are not kept.
+    #[allow(dead_code, reason = "only the example measures")]
     pub(crate) fn forgetful(self) -> Fake {
         self.state.keeps_requests.store(false, Ordering::Relaxed);
         self

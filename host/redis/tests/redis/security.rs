@@ -34,6 +34,9 @@ fn nothing_but_a_login_is_carried_out_before_a_login() {
     assert_eq!(client.ask("GET"), "-ERR wrong number of arguments for 'get' command\r\n");
     assert!(client.ask("HELLO 3").starts_with("-NOAUTH HELLO must be called with the client already authenticated"));
     assert_eq!(client.ask("HELLO 9"), "-NOPROTO unsupported protocol version\r\n");
+    // Whether there is an engine is not for strangers either.
+    server.fake.set_engine(false);
+    assert_eq!(client.ask("GET k"), "-NOAUTH Authentication required.\r\n");
     assert_eq!(client.ask("RESET"), "+RESET\r\n");
     assert_eq!(client.ask("QUIT"), "+OK\r\n");
     assert!(server.fake.state().requests.lock().expect("no panics").is_empty());

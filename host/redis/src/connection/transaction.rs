@@ -7,11 +7,13 @@
 //! Where this differs from Redis: a command that the engine refuses undoes the whole transaction (EXECABORT); and EXEC without any command of
 //! the engine asks the node for nothing, so it doesn't tell whether watched keys were written.
 
+use super::Connection;
+use super::carry::NO_ROOM;
+use super::tell::{Expect, failure};
 use crate::backend::Ask;
 use crate::commands::Commands;
 use crate::commands::answer::{Desk, answer};
-use crate::commands::own::Own;
-use crate::connection::{Connection, Expect, NO_ROOM, failure};
+use crate::commands::own::Spot;
 use crate::gate::Turn;
 use crate::hub::{Hub, add};
 use crate::resp::Writer;
@@ -22,7 +24,7 @@ use std::rc::Rc;
 
 /// The commands of a transaction that is under way, in order.
 #[derive(Debug)]
-pub(crate) struct Plan(Vec<Step>);
+pub(super) struct Plan(Vec<Step>);
 
 /// One of them.
 #[derive(Debug)]
@@ -30,13 +32,13 @@ enum Step {
     /// The engine's next reply.
     Engine,
     /// The gateway answers.
-    Own(Own, Vec<Bytes>),
+    Own(Spot, Vec<Bytes>),
 }
 
 const SPOILT: &[u8] = b"EXECABORT Transaction discarded because of previous errors.";
 
 impl Connection {
-    pub(crate) fn multi(&mut self, hub: &Hub) {
+    pub(super) fn multi(&mut self, hub: &Hub) {
         if self.session.transaction.is_some() {
             // Not worth the transaction, as Redis sees it.
             add(&hub.counters.errors, 1);
@@ -48,7 +50,7 @@ impl Connection {
     }
 
     /// A command between MULTI and EXEC.
-    pub(crate) fn queue(&mut self, part: Part, hub: &Hub) {
+    pub(super) fn queue(&mut self, part: Part, hub: &Hub) {
         let queue = self.session.transaction.as_mut().expect("only a transaction queues");
         match queue.push(part) {
             Ok(()) => self.answer_now(|out, protocol| Writer::new(out, protocol).simple("QUEUED")),
@@ -56,7 +58,7 @@ impl Connection {
         }
     }
 
-    pub(crate) fn discard(&mut self, hub: &Hub, asks: &mut Vec<Ask>) {
+    pub(super) fn discard(&mut self, hub: &Hub, asks: &mut Vec<Ask>) {
         if self.session.transaction.take().is_none() {
             return self.refuse(b"ERR DISCARD without MULTI", hub);
         }
@@ -65,7 +67,7 @@ impl Connection {
     }
 
     /// EXEC itself was refused.
-    pub(crate) fn abort(&mut self, error: &[u8], hub: &Hub, asks: &mut Vec<Ask>) {
+    pub(super) fn abort(&mut self, error: &[u8], hub: &Hub, asks: &mut Vec<Ask>) {
         if self.session.transaction.take().is_some() {
             self.forget_watch(hub, asks);
         }
@@ -73,7 +75,7 @@ impl Connection {
         self.refuse(&[b"EXECABORT Transaction discarded because of: ", error].concat(), hub);
     }
 
-    pub(crate) fn exec(&mut self, commands: &Commands, hub: &Rc<Hub>, asks: &mut Vec<Ask>) {
+    pub(super) fn exec(&mut self, commands: &Commands, hub: &Rc<Hub>, asks: &mut Vec<Ask>) {
         let Some(queue) = self.session.transaction.take() else { return self.refuse(b"ERR EXEC without MULTI", hub) };
         if queue.spoilt {
             self.forget_watch(hub, asks);
@@ -113,7 +115,7 @@ impl Connection {
         self.ask(body, Expect::Transaction(plan), Turn::Write, hub, asks);
     }
 
-    pub(crate) fn tell_transaction(&mut self, plan: Plan, response: Response, hub: &Hub) {
+    pub(super) fn tell_transaction(&mut self, plan: Plan, response: Response, hub: &Hub) {
         match response {
             Response::Replies(replies) => {
                 let mut reply = Vec::new();
@@ -128,11 +130,22 @@ impl Connection {
                 self.tell(|writer| writer.error(format!("EXECABORT Transaction discarded because of: {why}")));
             }
             // Not done, or perhaps done: neither is an abort.
-            response => {
-                add(&hub.counters.errors, 1);
-                let error = failure(&response, hub);
-                self.tell(|writer| writer.error(error));
-            }
+            response @ (Response::NotDone(_)
+            | Response::Overloaded
+            | Response::Unknown(_)
+            | Response::Invalid(_)
+            | Response::Reply(_)
+            | Response::Status(_)
+            | Response::NodeStatus(_)
+            | Response::Engines(_)
+            | Response::Upgraded(_)
+            | Response::UpgradeRefused(_)
+            | Response::Transferred { .. }
+            | Response::Done
+            | Response::Watching { .. }
+            | Response::SessionOpened { .. }
+            | Response::SessionGone
+            | Response::Forgotten) => self.tell_failure(&response, hub),
         }
     }
 
@@ -151,14 +164,14 @@ impl Connection {
             match step {
                 Step::Engine => Writer::new(out, protocol).value(&replies.next().expect("counted above")),
                 Step::Own(own, arguments) => {
-                    let (session, facts) = self.session_and_facts();
-                    answer(own, &arguments, &mut Desk { hub, commands, session, facts }, out);
+                    let mut desk = Desk { hub, commands, session: &mut self.session, facts: &self.facts };
+                    answer(own, &arguments, &mut desk, out);
                 }
             }
         }
     }
 
-    pub(crate) fn watch(&mut self, arguments: Vec<Bytes>, hub: &Hub, asks: &mut Vec<Ask>) {
+    pub(super) fn watch(&mut self, arguments: Vec<Bytes>, hub: &Hub, asks: &mut Vec<Ask>) {
         if self.session.transaction.is_some() {
             add(&hub.counters.errors, 1);
             let error = "ERR WATCH inside MULTI is not allowed";
@@ -179,7 +192,7 @@ impl Connection {
         self.ask(body, Expect::Watch, Turn::Alone, hub, asks);
     }
 
-    pub(crate) fn tell_watch(&mut self, response: &Response, hub: &Hub, asks: &mut Vec<Ask>) {
+    pub(super) fn tell_watch(&mut self, response: &Response, hub: &Hub, asks: &mut Vec<Ask>) {
         if let Response::Watching { watcher } = response {
             self.session.watch = Watch::By(*watcher);
             return self.tell(|writer| writer.ok());
@@ -193,7 +206,7 @@ impl Connection {
     }
 
     /// Nothing is watched any more.
-    pub(crate) fn forget_watch(&mut self, hub: &Hub, asks: &mut Vec<Ask>) {
+    pub(super) fn forget_watch(&mut self, hub: &Hub, asks: &mut Vec<Ask>) {
         if let Watch::By(watcher) = std::mem::take(&mut self.session.watch) {
             hub.unwatch(watcher, asks);
         }
