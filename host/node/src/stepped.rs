@@ -332,6 +332,7 @@ impl SteppedNode {
                     }
                     self.on_event(event, now);
                 }
+                Word::Install(meta) => self.install(meta),
                 Word::Halt(halt) => return Err(halt),
                 Word::Kill => unreachable!("nobody here says it"),
             }
@@ -358,16 +359,18 @@ impl SteppedNode {
                 self.tables_queue.push_back(ApplyJob::Entries(entries));
             }
             Action::ResumeApply => self.tables_queue.push_back(ApplyJob::Resume),
-            Action::Install(meta) => {
-                let staged = self.staged.iter().rposition(|(at, _)| *at == meta.position);
-                let (_, frames) = self.staged.swap_remove(staged.expect("only what is staged is asked for"));
-                self.tables_queue.push_back(ApplyJob::Install { meta, staged: Staged::Frames(frames) });
-            }
+            Action::Install(meta) => self.log_queue.push_back(AppendJob::BeforeInstall(meta)),
             Action::Query(queries) => self.queries.extend(queries),
             Action::SendSnapshot(request) => wants.snapshots.push(request),
             Action::PrepareEngine(engine) => wants.engines.push(engine),
             Action::Stopped => wants.stopped = true,
         }
+    }
+
+    fn install(&mut self, meta: SnapshotMeta) {
+        let staged = self.staged.iter().rposition(|(at, _)| *at == meta.position);
+        let (_, frames) = self.staged.swap_remove(staged.expect("only what is staged is asked for"));
+        self.tables_queue.push_back(ApplyJob::Install { meta, staged: Staged::Frames(frames) });
     }
 
     /// Frames that were sent since the last call, in their order.

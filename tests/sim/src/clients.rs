@@ -50,6 +50,8 @@ pub(crate) enum Purpose {
     Trap { client: usize },
     /// An engine is made known.
     Stage(Digest),
+    /// An upgrade, tried so many times more.
+    Upgrade { digest: Digest, tries: u32 },
     /// Anything else of the operator's.
     Operator,
 }
@@ -177,6 +179,9 @@ impl World<'_> {
     }
 
     pub(crate) fn on_request_arrive(&mut self, ticket: Ticket, node: usize) -> Checked {
+        if self.comes(Fault::Loss) {
+            return Ok(());
+        }
         let Some(request) = self.tickets.get_mut(&ticket).and_then(|asked| asked.request.take()) else { return Ok(()) };
         if self.nodes[node].live.is_some() {
             self.give(node, Input::Request { ticket, request });
@@ -189,6 +194,9 @@ impl World<'_> {
 
     /// An answer sets out for its client; none: the connection broke.
     pub(crate) fn send_answer(&mut self, ticket: Ticket, response: Option<Response>) {
+        if self.comes(Fault::Loss) {
+            return;
+        }
         let (low, high) = self.plan.latency_us;
         let way = self.chances.clients.between(low, high);
         self.plan_in(way, Step::AnswerArrive { ticket, response });
@@ -231,11 +239,17 @@ impl World<'_> {
             Purpose::Stage(digest) => {
                 if response == Response::Done {
                     let after = self.fault_chance(Fault::Upgrade).scale(20 * MILLI, 2 * SECOND);
-                    self.plan_in(after, Step::Upgrade { digest });
+                    self.plan_in(after, Step::Upgrade { digest, tries: 3 });
+                }
+            }
+            Purpose::Upgrade { digest, tries } => {
+                let upgraded = matches!(response, Response::Upgraded(_));
+                self.figures.upgrades += u64::from(upgraded);
+                if !upgraded && tries > 0 {
+                    self.plan_in(700 * MILLI, Step::Upgrade { digest, tries: tries - 1 });
                 }
             }
             Purpose::Operator => {
-                self.figures.upgrades += u64::from(matches!(response, Response::Upgraded(_)));
                 self.figures.transfers += u64::from(matches!(response, Response::Transferred { .. }));
             }
         }
@@ -324,13 +338,13 @@ impl World<'_> {
         self.ask(node, request, Purpose::Stage(digest));
     }
 
-    pub(crate) fn on_upgrade(&mut self, digest: Digest) -> Checked {
+    pub(crate) fn on_upgrade(&mut self, digest: Digest, tries: u32) -> Checked {
         if self.heal.is_none()
             && let Some(node) = self.any_live(Fault::Upgrade)
         {
             let request =
                 Request { timeout_ms: 2_000, body: RequestBody::EngineUpgrade { digest: digest.to_string() } };
-            self.ask(node, request, Purpose::Operator);
+            self.ask(node, request, Purpose::Upgrade { digest, tries });
         }
         Ok(())
     }
@@ -366,6 +380,11 @@ fn told(request: &Request) -> String {
             let words = arguments.iter().map(|word| String::from_utf8_lossy(word).into_owned());
             words.collect::<Vec<_>>().join(" ")
         }
-        body => format!("{body:?}"),
+        RequestBody::Status
+        | RequestBody::NodeStatus
+        | RequestBody::EngineList
+        | RequestBody::EngineUpgrade { .. }
+        | RequestBody::LeaderTransfer { .. }
+        | RequestBody::Control { .. } => format!("{:?}", request.body),
     }
 }

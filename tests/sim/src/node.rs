@@ -5,6 +5,7 @@ use crate::checks::{Checked, Promised, violation};
 use crate::clients::Ticket;
 use crate::disk::SimDisk;
 use crate::engines::Engines;
+use crate::faults::FaultEnd;
 use crate::plan::{Fault, MILLI, Mutation, Plan, SECOND};
 use crate::random::Random;
 use crate::store::SimStore;
@@ -99,7 +100,7 @@ impl SimNode {
             id: NodeId(number as u64 + 1),
             disk: SimDisk::new(plan.mutation),
             store: Arc::new(SimStore::new(plan.mutation.filter(|_| number == 0))),
-            components: BTreeSet::from([Digest(engines.kv.digest().0)]),
+            components: BTreeSet::from([Digest(engines.all()[plan.engine].digest().0)]),
             live: None,
             life: 0,
             paused_until: 0,
@@ -176,6 +177,7 @@ impl World<'_> {
             return Ok(());
         }
         node.life += 1;
+        self.maybe_doom_start(number);
         let settings = self.settings(number);
         let node = &mut self.nodes[number];
         let now = node.clock(self.now);
@@ -184,6 +186,24 @@ impl World<'_> {
         match opened {
             Ok(live) => self.on_started(number, live),
             Err(error) => self.on_start_refused(number, error),
+        }
+    }
+
+    /// Power may be lost while a node recovers.
+    fn maybe_doom_start(&mut self, number: usize) {
+        let node = &mut self.nodes[number];
+        if self.heal.is_some() || self.plan.rate(Fault::PowerLossInStep).is_none() || node.damage.is_some() || node.full
+        {
+            return;
+        }
+        let random = self.fault_chances.get_mut(&Fault::PowerLossInStep).expect("every fault has a stream");
+        if random.percent(20) {
+            let disk = node.disk.memory();
+            disk.stop_at(disk.steps() + random.below(10), random.below(200) as usize);
+            node.doomed = true;
+            self.figures.count(Fault::PowerLossInStep);
+            let life = node.life;
+            self.plan_in(SECOND, Step::FaultEnd(FaultEnd::Doom { node: number, life }));
         }
     }
 
@@ -200,7 +220,7 @@ impl World<'_> {
             log_keep_bytes: self.plan.log_keep_bytes,
             durability: Durability::Sync,
             sandbox: self.engines.sandbox.clone(),
-            engine: self.engines.kv.clone(),
+            engine: self.engines.all()[self.plan.engine].clone(),
             components: components.collect(),
         }
     }
@@ -233,26 +253,24 @@ impl World<'_> {
     fn on_start_refused(&mut self, number: usize, error: StartError) -> Checked {
         let node = &mut self.nodes[number];
         self.trace.say(self.now, || format!("{} does not start: {error}", node.id));
-        match error {
-            StartError::Corrupt(_) if node.damage.is_some() => {
-                self.figures.damage_reported += 1;
-                node.refused = true;
-                node.gone = matches!(node.damage, Some(Damage::Misdirected));
-                if self.heal.is_some() {
-                    self.repair(number);
-                    self.plan_in(100 * MILLI, Step::Start { node: number });
-                }
+        let failing = self.plan.rate(Fault::FailedSync).is_some();
+        if matches!(error, StartError::Corrupt(_)) && node.damage.is_some() {
+            self.figures.damage_reported += 1;
+            node.refused = true;
+            node.gone = matches!(node.damage, Some(Damage::Misdirected));
+            if self.heal.is_some() {
+                self.repair(number);
+                self.plan_in(100 * MILLI, Step::Start { node: number });
             }
-            _ if node.doomed => self.lose_power(number, 50 * MILLI),
-            StartError::Folder { .. } if self.plan.rate(Fault::FailedSync).is_some() => {
-                let after = self.chances.times.scale(100 * MILLI, SECOND);
-                self.plan_in(after, Step::Start { node: number });
-            }
-            StartError::Full(_) if node.full => {
-                let after = self.chances.times.scale(100 * MILLI, SECOND);
-                self.plan_in(after, Step::Start { node: number });
-            }
-            error => return violation("start", format!("{} does not start: {error}", node.id)),
+        } else if node.doomed {
+            self.lose_power(number, 50 * MILLI);
+        } else if matches!(error, StartError::Full(_)) && node.full
+            || matches!(error, StartError::Folder { .. }) && failing
+        {
+            let after = self.chances.times.scale(100 * MILLI, SECOND);
+            self.plan_in(after, Step::Start { node: number });
+        } else {
+            return violation("start", format!("{} does not start: {error}", node.id));
         }
         Ok(())
     }

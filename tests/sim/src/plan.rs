@@ -228,6 +228,8 @@ pub struct Plan {
     pub log_keep_bytes: u64,
     /// Consensus works with small windows.
     pub narrow: bool,
+    /// The engine that the cluster starts with, by its place in [`crate::engines::Engines::all`].
+    pub engine: usize,
     /// How often each fault comes.
     pub rates: Vec<(Fault, Rate)>,
     /// A rule that is broken on purpose.
@@ -240,7 +242,9 @@ impl Plan {
         let mut random = Random::of(seed, "plan");
         let nodes = match random.below(20) {
             0 => 1,
-            1..=11 => 3,
+            1 => 2,
+            2..=10 => 3,
+            11 => 4,
             _ => 5,
         };
         let latency_low = random.scale(50, 20 * MILLI);
@@ -257,10 +261,11 @@ impl Plan {
             latency_us: (latency_low, latency_low * random.between(1, 4)),
             sync_us: (sync_low, sync_low * random.between(1, 6)),
             tables_us: (tables_low, tables_low * random.between(1, 6)),
-            persist_us: random.scale(200 * MILLI, 5 * SECOND),
-            segment_bytes: random.scale(2 << 10, 64 << 10),
-            log_keep_bytes: if random.percent(50) { random.scale(256, 32 << 10) } else { 1 << 30 },
+            persist_us: random.scale(100 * MILLI, 5 * SECOND),
+            segment_bytes: random.scale(1 << 10, 64 << 10),
+            log_keep_bytes: if random.percent(65) { random.scale(1, 16 << 10) } else { 1 << 30 },
             narrow: random.percent(40),
+            engine: *random.pick(&[0, 0, 0, 0, 0, 0, 0, 1, 2, 2]),
             rates: rates(&mut random),
             mutation: None,
         }

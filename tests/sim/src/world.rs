@@ -116,6 +116,8 @@ pub(crate) enum Step {
     /// An upgrade to what was staged.
     Upgrade {
         digest: Digest,
+        /// Tried so many times more.
+        tries: u32,
     },
     Fault(Fault),
     FaultEnd(FaultEnd),
@@ -196,7 +198,8 @@ pub fn run(plan: &Plan, engines: &Engines, telling: bool) -> Report {
             Some(Violation { check: BROKEN_RULE, what: what.unwrap_or_else(|| "a panic".into()) })
         }
     };
-    let World { now, trace, mut figures, .. } = world;
+    let World { now, trace, mut figures, checks, .. } = world;
+    figures.terms = checks.terms() as u64;
     figures.schedules = 1;
     figures.simulated_us = now;
     Report {
@@ -306,7 +309,7 @@ impl<'a> World<'a> {
             Step::RequestArrive { ticket, node } => self.on_request_arrive(ticket, node),
             Step::AnswerArrive { ticket, response } => self.on_answer_arrive(ticket, response),
             Step::GiveUp { ticket } => self.on_give_up(ticket),
-            Step::Upgrade { digest } => self.on_upgrade(digest),
+            Step::Upgrade { digest, tries } => self.on_upgrade(digest, tries),
             Step::Fault(fault) => self.on_fault(fault),
             Step::FaultEnd(end) => self.on_fault_end(end),
             Step::Heal => self.on_heal(),
