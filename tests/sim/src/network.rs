@@ -19,8 +19,9 @@ pub(crate) struct Links {
     count: usize,
     /// The peer's life that a node is connected to.
     up: Vec<Option<u64>>,
-    /// How many faults keep frames from getting there.
+    /// How many faults keep frames from getting there, and how many of them break the connection as well.
     blocked: Vec<u32>,
+    broken: Vec<u32>,
     /// When the last frame on each lane arrives.
     last: Vec<[u64; 2]>,
 }
@@ -28,7 +29,13 @@ pub(crate) struct Links {
 impl Links {
     pub(crate) fn new(count: usize) -> Links {
         let pairs = count * count;
-        Links { count, up: vec![None; pairs], blocked: vec![0; pairs], last: vec![[0; 2]; pairs] }
+        Links {
+            count,
+            up: vec![None; pairs],
+            blocked: vec![0; pairs],
+            broken: vec![0; pairs],
+            last: vec![[0; 2]; pairs],
+        }
     }
 
     fn at(&self, from: usize, to: usize) -> usize {
@@ -48,18 +55,25 @@ impl Links {
         self.blocked[self.at(from, to)] > 0
     }
 
-    pub(crate) fn block(&mut self, from: usize, to: usize) {
+    pub(crate) fn block(&mut self, from: usize, to: usize, breaks: bool) {
         let at = self.at(from, to);
         self.blocked[at] += 1;
+        self.broken[at] += u32::from(breaks);
     }
 
-    pub(crate) fn unblock(&mut self, from: usize, to: usize) {
+    pub(crate) fn unblock(&mut self, from: usize, to: usize, breaks: bool) {
         let at = self.at(from, to);
         self.blocked[at] = self.blocked[at].saturating_sub(1);
+        self.broken[at] = self.broken[at].saturating_sub(u32::from(breaks));
     }
 
     pub(crate) fn unblock_all(&mut self) {
         self.blocked.fill(0);
+        self.broken.fill(0);
+    }
+
+    fn is_broken(&self, one: usize, other: usize) -> bool {
+        self.broken[self.at(one, other)] > 0 || self.broken[self.at(other, one)] > 0
     }
 
     pub(crate) fn cut(&mut self, from: usize, to: usize) {
@@ -187,8 +201,7 @@ impl World<'_> {
             self.links.up[at] = None;
             return Ok(());
         }
-        let reachable =
-            self.nodes[peer].live.is_some() && !self.links.is_blocked(node, peer) && !self.links.is_blocked(peer, node);
+        let reachable = self.nodes[peer].live.is_some() && !self.links.is_broken(node, peer);
         let now = reachable.then_some(self.nodes[peer].life);
         let at = self.links.at(node, peer);
         let before = std::mem::replace(&mut self.links.up[at], now);

@@ -14,10 +14,11 @@ use bytes::Bytes;
 use outboard_node::stepped::{Now, Settings, SteppedNode, Waiting};
 use outboard_node::{Durability, Halt, HaltKind, StartError};
 use outboard_raft::{Config, NodeId, Position};
+use outboard_store::{Store, View};
 use outboard_wal::{Fate, MemDisk, Options};
 use outboard_wire::client::Request;
 use outboard_wire::command::Digest;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Milliseconds since 1970 when a world begins.
@@ -83,8 +84,8 @@ pub(crate) struct SimNode {
     pub(crate) slow_tables: u64,
     pub(crate) wall_offset_ms: i64,
     tick_us: u64,
-    /// The log before a batch that holds nothing but a term and a vote, for a world that forgets those.
-    votes_forgotten: Option<MemDisk>,
+    /// Log and tables before the last batches, for worlds that forget those.
+    past: VecDeque<(MemDisk, Arc<dyn View>)>,
     inbox: Vec<Input>,
     waiting: Vec<(Ticket, Waiting, u64)>,
     wake_planned: bool,
@@ -115,7 +116,7 @@ impl SimNode {
             slow_tables: 1,
             wall_offset_ms: random.below(2_000) as i64 - 1_000,
             tick_us: 50 * MILLI * random.between(90, 110) / 100,
-            votes_forgotten: None,
+            past: VecDeque::new(),
             inbox: Vec::new(),
             waiting: Vec::new(),
             wake_planned: false,
@@ -445,15 +446,40 @@ impl World<'_> {
         Ok(())
     }
 
-    pub(crate) fn on_log_begin(&mut self, number: usize, life: u64) -> Checked {
-        let mutation = self.plan.mutation;
+    /// For worlds that go back: where log and tables were before this batch.
+    fn keep_past(&mut self, number: usize) {
+        let kept = match self.plan.mutation {
+            Some(Mutation::VotesForgotten) => 1,
+            Some(Mutation::DiskGoesBack) => 3,
+            Some(_) | None => return,
+        };
         let node = &mut self.nodes[number];
-        let disk = node.disk.clone();
-        let Some(live) = node.live.as_mut().filter(|_| node.life == life) else { return Ok(()) };
+        node.past.push_back((node.disk.memory().fork(), node.store.view()));
+        if node.past.len() > kept {
+            node.past.pop_front();
+        }
+    }
+
+    /// A broken rule for the checks to find.
+    fn go_back(&mut self, number: usize) {
+        let node = &mut self.nodes[number];
+        if let Some((log, tables)) = node.past.drain(..).next() {
+            node.disk = SimDisk::over(log, self.plan.mutation);
+            if self.plan.mutation == Some(Mutation::DiskGoesBack) {
+                node.store = Arc::new(node.store.gone_back_to(&tables));
+            }
+        }
+    }
+
+    pub(crate) fn on_log_begin(&mut self, number: usize, life: u64) -> Checked {
+        self.keep_past(number);
+        let Some(live) = self.nodes[number].of_life(life) else { return Ok(()) };
         let last = live.wal().last();
-        let before = (mutation == Some(Mutation::VotesForgotten)).then(|| disk.memory().fork());
         let begun = live.log_begin();
-        node.votes_forgotten = before.filter(|_| live.wal().last() == last);
+        if self.plan.mutation == Some(Mutation::VotesForgotten) && live.wal().last() != last {
+            // Only batches that hold nothing but a term and a vote are forgotten.
+            self.nodes[number].past.clear();
+        }
         self.trace.note(&[4, self.now, number as u64]);
         if let Err(halt) = begun {
             return self.on_halt(number, halt);
@@ -574,7 +600,9 @@ impl World<'_> {
         }
         let explained = match halt.kind {
             HaltKind::Full => node.full,
-            HaltKind::Disk => self.plan.rate(Fault::FailedSync).is_some(),
+            HaltKind::Disk => {
+                [Fault::FailedSync, Fault::FailedPersist].iter().any(|fault| self.plan.rate(*fault).is_some())
+            }
             HaltKind::Corruption => node.damage.is_some() || node.misdirecting == Misdirecting::Landed,
             HaltKind::Machine => false,
         };
@@ -607,6 +635,8 @@ impl World<'_> {
             (1 | 2, _) | (3.., _) => Fate::Kept,
         });
         node.store = Arc::new(node.store.after_power_loss(random));
+        self.go_back(number);
+        let node = &mut self.nodes[number];
         node.doomed = false;
         if node.full {
             // The crash forgot it.
@@ -633,9 +663,6 @@ impl World<'_> {
         node.life += 1;
         node.paused_until = 0;
         (node.wake_planned, node.log_planned, node.tables_planned, node.queries_planned) = (false, false, false, false);
-        if let Some(before) = node.votes_forgotten.take() {
-            node.disk = SimDisk::over(before, self.plan.mutation);
-        }
         let inbox = std::mem::take(&mut node.inbox);
         let waiting = std::mem::take(&mut node.waiting);
         let asked = inbox.into_iter().filter_map(|input| match input {
@@ -660,7 +687,9 @@ impl World<'_> {
 /// In a world that loses what was promised, the other checks are to find it.
 fn tolerates_forgetting(mutation: Option<Mutation>) -> bool {
     match mutation {
-        Some(Mutation::SyncsDropped | Mutation::AckBeforeSync | Mutation::VotesForgotten) => true,
+        Some(Mutation::SyncsDropped | Mutation::AckBeforeSync | Mutation::DiskGoesBack | Mutation::VotesForgotten) => {
+            true
+        }
         Some(
             Mutation::TablesForgotten
             | Mutation::StaleReads

@@ -52,6 +52,8 @@ pub enum Fault {
     SlowTables,
     /// A sync of the log fails.
     FailedSync,
+    /// The tables can't be made durable.
+    FailedPersist,
     /// A wall clock jumps.
     ClockJump,
     /// An engine is pushed, or takes over.
@@ -66,7 +68,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 25] = [
+    pub const ALL: [Fault; 26] = [
         Fault::Loss,
         Fault::Duplication,
         Fault::Reordering,
@@ -87,6 +89,7 @@ impl Fault {
         Fault::SlowDisk,
         Fault::SlowTables,
         Fault::FailedSync,
+        Fault::FailedPersist,
         Fault::ClockJump,
         Fault::Upgrade,
         Fault::Trap,
@@ -117,6 +120,7 @@ impl Fault {
             Fault::SlowDisk => "slow-disk",
             Fault::SlowTables => "slow-tables",
             Fault::FailedSync => "failed-sync",
+            Fault::FailedPersist => "failed-persist",
             Fault::ClockJump => "clock-jump",
             Fault::Upgrade => "upgrade",
             Fault::Trap => "trap",
@@ -155,6 +159,8 @@ pub enum Mutation {
     SyncsDropped,
     /// The log's disk says that it has synced before it has.
     AckBeforeSync,
+    /// A loss of power takes log and tables back to where they were a moment before, as if nothing had been synced since.
+    DiskGoesBack,
     /// A node forgets after a crash whom it voted for.
     VotesForgotten,
     /// The tables' disk forgets what it was told to keep.
@@ -171,9 +177,10 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 8] = [
+    pub const ALL: [Mutation; 9] = [
         Mutation::SyncsDropped,
         Mutation::AckBeforeSync,
+        Mutation::DiskGoesBack,
         Mutation::VotesForgotten,
         Mutation::TablesForgotten,
         Mutation::StaleReads,
@@ -187,6 +194,7 @@ impl Mutation {
         match self {
             Mutation::SyncsDropped => "syncs-dropped",
             Mutation::AckBeforeSync => "ack-before-sync",
+            Mutation::DiskGoesBack => "disk-goes-back",
             Mutation::VotesForgotten => "votes-forgotten",
             Mutation::TablesForgotten => "tables-forgotten",
             Mutation::StaleReads => "stale-reads",
