@@ -445,6 +445,19 @@ impl SteppedNode {
         self.core.raft()
     }
 
+    /// All that its log holds, read back.
+    pub fn log_entries(&mut self) -> Result<Vec<Entry>, Halt> {
+        let (base, last) = (self.append.wal().base().index, self.append.wal().last().index);
+        let mut entries: Vec<Entry> = Vec::new();
+        loop {
+            let from = entries.last().map_or(base.next(), |entry| entry.index.next());
+            if from > last {
+                return Ok(entries);
+            }
+            entries.extend(self.append.read_back(from, last)?);
+        }
+    }
+
     /// Its log, to be looked at.
     pub fn wal(&self) -> &Wal {
         self.append.wal()

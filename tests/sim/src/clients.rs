@@ -199,7 +199,7 @@ impl World<'_> {
         }
         let (low, high) = self.plan.latency_us;
         let way = self.chances.clients.between(low, high);
-        self.plan_in(way, Step::AnswerArrive { ticket, response });
+        self.plan_in(way, Step::AnswerArrive { ticket, response: response.map(Box::new) });
     }
 
     pub(crate) fn on_answer_arrive(&mut self, ticket: Ticket, response: Option<Response>) -> Checked {

@@ -123,7 +123,13 @@ impl World<'_> {
             }
             Fault::Upgrade => self.push_engine(),
             Fault::Transfer => self.transfer(),
-            Fault::Loss | Fault::Duplication | Fault::Reordering | Fault::Delay | Fault::Trap | Fault::SnapshotCut => {
+            Fault::Loss
+            | Fault::Duplication
+            | Fault::Reordering
+            | Fault::Delay
+            | Fault::EnginesLost
+            | Fault::Trap
+            | Fault::SnapshotCut => {
                 unreachable!("these come by chance")
             }
         }

@@ -63,7 +63,8 @@ impl World<'_> {
         let since = heal.since_us;
         let members: Vec<usize> = (0..self.nodes.len()).filter(|node| !self.nodes[*node].gone).collect();
         if members.iter().all(|node| heal.read[*node]) && self.agree(&members)? {
-            self.figures.healed_us += self.now - since;
+            self.figures.on_healed(self.now - since);
+            self.compare_logs(&members)?;
             self.done = true;
             return Ok(());
         }
@@ -120,6 +121,22 @@ impl World<'_> {
         let first = &places[0];
         let behind = first.0.0.index < self.checks.last_committed();
         Ok(!behind && places.iter().all(|place| place == first))
+    }
+
+    /// What lies in the logs is what was given to them.
+    fn compare_logs(&mut self, members: &[usize]) -> Checked {
+        for number in members {
+            let node = &mut self.nodes[*number];
+            let Some(live) = &mut node.live else { continue };
+            match live.log_entries() {
+                Ok(entries) => self.checks.on_read_back(node.id, &entries)?,
+                Err(halt) if node.damage.is_none() && !node.is_astray() => {
+                    return violation("logs", format!("{}: {halt}", node.id));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     fn why_not_healed(&self, members: &[usize]) -> String {

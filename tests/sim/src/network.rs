@@ -7,10 +7,10 @@
 use crate::checks::{Checked, violation};
 use crate::node::Input;
 use crate::plan::{Fault, MILLI, Mutation, SECOND};
-use crate::world::{Step, World};
+use crate::world::{SnapshotOnTheWay, Step, World};
 use bytes::Bytes;
 use outboard_node::stepped::{Frame, Lane};
-use outboard_raft::{Message, NodeId, Payload, Position, SnapshotMeta, SnapshotRequest, Term};
+use outboard_raft::{Message, NodeId, Payload, Position, SnapshotRequest};
 use outboard_wire::command::Digest;
 use outboard_wire::peer::PeerMessage;
 
@@ -236,20 +236,14 @@ impl World<'_> {
             self.plan_in(takes, Step::SnapshotEnd { node: from, life, to: request.to, at, ok: false });
         } else {
             self.figures.snapshots += 1;
-            self.plan_in(takes, Step::SnapshotArrive { from, from_life: life, to, term: request.term, meta, frames });
+            let snapshot = SnapshotOnTheWay { from, from_life: life, to, term: request.term, meta, frames };
+            self.plan_in(takes, Step::SnapshotArrive(Box::new(snapshot)));
         }
         Ok(())
     }
 
-    pub(crate) fn on_snapshot_arrive(
-        &mut self,
-        from: usize,
-        from_life: u64,
-        to: usize,
-        term: Term,
-        meta: SnapshotMeta,
-        frames: Vec<Bytes>,
-    ) -> Checked {
+    pub(crate) fn on_snapshot_arrive(&mut self, snapshot: SnapshotOnTheWay) -> Checked {
+        let SnapshotOnTheWay { from, from_life, to, term, meta, frames } = snapshot;
         let at = meta.position;
         let arrives = self.links.is_up(from, to) && !self.links.is_blocked(from, to);
         let now = self.nodes[to].clock(self.now);
@@ -303,7 +297,7 @@ fn is_consensus(frame: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use outboard_raft::Envelope;
+    use outboard_raft::{Envelope, Term};
 
     #[test]
     fn consensus_is_told_from_other_frames_by_its_second_byte() {

@@ -178,16 +178,30 @@ impl World<'_> {
             return Ok(());
         }
         node.life += 1;
+        if self.comes(Fault::EnginesLost) {
+            self.lose_engines(number);
+        }
         self.maybe_doom_start(number);
         let settings = self.settings(number);
         let node = &mut self.nodes[number];
         let now = node.clock(self.now);
+        node.components.insert(Digest(settings.engine.digest().0));
         let opened = SteppedNode::open(settings, Box::new(node.disk.clone()), node.store.clone(), now);
         self.trace.note(&[1, self.now, number as u64, u64::from(opened.is_ok())]);
         match opened {
             Ok(live) => self.on_started(number, live),
             Err(error) => self.on_start_refused(number, error),
         }
+    }
+
+    /// Those that so many others have that one of them will be there.
+    fn lose_engines(&mut self, number: usize) {
+        self.trace.say(self.now, || format!("n{} has lost its engines", number + 1));
+        let others = self.nodes.iter().enumerate().filter(|(other, node)| *other != number && !node.gone);
+        let held: Vec<BTreeSet<Digest>> = others.map(|(_, node)| node.components.clone()).collect();
+        let may_be_gone = (self.nodes.len() - 1) / 2;
+        let is_rare = |digest: &Digest| held.iter().filter(|held| held.contains(digest)).count() <= may_be_gone;
+        self.nodes[number].components.retain(is_rare);
     }
 
     /// Power may be lost while a node recovers.
@@ -433,7 +447,9 @@ impl World<'_> {
             }
         });
         // Who waits for tables that are slow waits for as long as they take.
-        let busy = self.nodes[number].tables_planned || self.nodes[number].queries_planned;
+        let node = &self.nodes[number];
+        let stalled = node.live.as_ref().is_some_and(|live| live.status().stalled_for.is_some());
+        let busy = node.tables_planned || node.queries_planned || late && stalled;
         if late && !busy && self.nodes[number].paused_until + ANSWER_LATE_US < now {
             return violation("answers", format!("{} forgot a request", self.nodes[number].id));
         }

@@ -58,6 +58,8 @@ pub enum Fault {
     ClockJump,
     /// An engine is pushed, or takes over.
     Upgrade,
+    /// A node has lost its components when it starts, but for the one that its command line names.
+    EnginesLost,
     /// An engine is made to fail.
     Trap,
     /// Leadership is handed over.
@@ -68,7 +70,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 26] = [
+    pub const ALL: [Fault; 27] = [
         Fault::Loss,
         Fault::Duplication,
         Fault::Reordering,
@@ -92,6 +94,7 @@ impl Fault {
         Fault::FailedPersist,
         Fault::ClockJump,
         Fault::Upgrade,
+        Fault::EnginesLost,
         Fault::Trap,
         Fault::Transfer,
         Fault::SnapshotCut,
@@ -123,6 +126,7 @@ impl Fault {
             Fault::FailedPersist => "failed-persist",
             Fault::ClockJump => "clock-jump",
             Fault::Upgrade => "upgrade",
+            Fault::EnginesLost => "engines-lost",
             Fault::Trap => "trap",
             Fault::Transfer => "transfer",
             Fault::SnapshotCut => "snapshot-cut",
@@ -138,7 +142,13 @@ impl Fault {
     fn is_by_chance(self) -> bool {
         matches!(
             self,
-            Fault::Loss | Fault::Duplication | Fault::Reordering | Fault::Delay | Fault::Trap | Fault::SnapshotCut
+            Fault::Loss
+                | Fault::Duplication
+                | Fault::Reordering
+                | Fault::Delay
+                | Fault::EnginesLost
+                | Fault::Trap
+                | Fault::SnapshotCut
         )
     }
 }
@@ -330,6 +340,8 @@ fn rates(random: &mut Random) -> Vec<(Fault, Rate)> {
         let (on, chance, every) =
             (random.percent(share), random.scale(500, 150_000) as u32, random.scale(SECOND / 2, 15 * SECOND));
         if on {
+            // What has few occasions gets a good chance at each.
+            let chance = if matches!(fault, Fault::EnginesLost | Fault::SnapshotCut) { chance * 5 } else { chance };
             let rate = if fault.is_by_chance() { Rate::PerMillion(chance) } else { Rate::EveryUs(every) };
             rates.push((fault, rate));
         }

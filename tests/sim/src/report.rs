@@ -59,6 +59,8 @@ pub struct Figures {
     pub damage_harmless: u64,
     /// How long it took until all was well after the faults, together, in simulated microseconds.
     pub healed_us: u64,
+    /// The longest of these times.
+    pub healed_max_us: u64,
     /// Terms that had a leader.
     pub terms: u64,
     /// Histories whose search was given up.
@@ -70,6 +72,12 @@ impl Figures {
     /// One more of these.
     pub fn count(&mut self, fault: Fault) {
         self.faults[fault as usize] += 1;
+    }
+
+    /// All was well so long after the last fault.
+    pub fn on_healed(&mut self, after_us: u64) {
+        self.healed_us += after_us;
+        self.healed_max_us = self.healed_max_us.max(after_us);
     }
 
     /// How often a fault came.
@@ -95,6 +103,7 @@ impl Figures {
             damage_reported,
             damage_harmless,
             healed_us,
+            healed_max_us,
             terms,
             undecided,
             faults,
@@ -114,6 +123,7 @@ impl Figures {
         self.damage_reported += damage_reported;
         self.damage_harmless += damage_harmless;
         self.healed_us += healed_us;
+        self.healed_max_us = self.healed_max_us.max(*healed_max_us);
         self.terms += terms;
         self.undecided += undecided;
         self.faults.iter_mut().zip(faults).for_each(|(mine, theirs)| *mine += theirs);
@@ -135,7 +145,8 @@ impl fmt::Display for Figures {
             self.terms, self.transfers, self.upgrades, self.snapshots, self.damage_reported, self.damage_harmless
         )?;
         let mean = self.healed_us as f64 / 1e6 / self.schedules.max(1) as f64;
-        writeln!(f, "healed {mean:.2} simulated seconds after the last fault in the mean")?;
+        let longest = self.healed_max_us as f64 / 1e6;
+        writeln!(f, "all well {mean:.2} simulated seconds after the last fault in the mean, {longest:.2} at most")?;
         if self.undecided > 0 {
             writeln!(f, "{} histories were too hard to judge", self.undecided)?;
         }

@@ -77,14 +77,7 @@ pub(crate) enum Step {
         node: usize,
         peer: usize,
     },
-    SnapshotArrive {
-        from: usize,
-        from_life: u64,
-        to: usize,
-        term: Term,
-        meta: SnapshotMeta,
-        frames: Vec<Bytes>,
-    },
+    SnapshotArrive(Box<SnapshotOnTheWay>),
     SnapshotEnd {
         node: usize,
         life: u64,
@@ -108,7 +101,7 @@ pub(crate) enum Step {
     /// None: the connection broke.
     AnswerArrive {
         ticket: Ticket,
-        response: Option<Response>,
+        response: Option<Box<Response>>,
     },
     GiveUp {
         ticket: Ticket,
@@ -124,6 +117,17 @@ pub(crate) enum Step {
     Heal,
     /// Is the cluster healed?
     Probe,
+}
+
+/// A snapshot that a leader streams to a peer.
+#[derive(Debug)]
+pub(crate) struct SnapshotOnTheWay {
+    pub(crate) from: usize,
+    pub(crate) from_life: u64,
+    pub(crate) to: usize,
+    pub(crate) term: Term,
+    pub(crate) meta: SnapshotMeta,
+    pub(crate) frames: Vec<Bytes>,
 }
 
 struct Planned {
@@ -300,14 +304,14 @@ impl<'a> World<'a> {
             Step::Start { node } => self.on_start(node),
             Step::Arrive { from, to, life, bytes } => self.on_arrive(from, to, life, bytes),
             Step::Look { node, peer } => self.on_look(node, peer),
-            Step::SnapshotArrive { from, from_life, to, term, meta, frames } => {
-                self.on_snapshot_arrive(from, from_life, to, term, meta, frames)
-            }
+            Step::SnapshotArrive(snapshot) => self.on_snapshot_arrive(*snapshot),
             Step::SnapshotEnd { node, life, to, at, ok } => self.on_snapshot_end(node, life, to, at, ok),
             Step::Fetch { node, life, digest } => self.on_fetch(node, life, digest),
             Step::Ask { client } => self.on_ask(client),
             Step::RequestArrive { ticket, node } => self.on_request_arrive(ticket, node),
-            Step::AnswerArrive { ticket, response } => self.on_answer_arrive(ticket, response),
+            Step::AnswerArrive { ticket, response } => {
+                self.on_answer_arrive(ticket, response.map(|response| *response))
+            }
             Step::GiveUp { ticket } => self.on_give_up(ticket),
             Step::Upgrade { digest, tries } => self.on_upgrade(digest, tries),
             Step::Fault(fault) => self.on_fault(fault),
@@ -332,8 +336,8 @@ impl<'a> World<'a> {
             | Step::SnapshotEnd { node, .. }
             | Step::Fetch { node, .. }
             | Step::Arrive { to: node, .. }
-            | Step::SnapshotArrive { to: node, .. }
             | Step::RequestArrive { node, .. } => *node,
+            Step::SnapshotArrive(snapshot) => snapshot.to,
             Step::Start { .. }
             | Step::Ask { .. }
             | Step::AnswerArrive { .. }

@@ -101,6 +101,11 @@ impl AppendWorker {
         &self.wal
     }
 
+    /// To be looked at.
+    pub(crate) fn read_back(&mut self, from: Index, to: Index) -> Result<Vec<outboard_raft::Entry>, WalError> {
+        self.wal.read(from, to, 1 << 20)
+    }
+
     /// Nothing if it was compacted away meanwhile; the core asks for a snapshot then.
     fn read(&mut self, request: &LogRequest) -> Result<Vec<outboard_raft::Entry>, WalError> {
         match self.wal.read(request.from, request.to, request.bytes_max) {
