@@ -87,14 +87,14 @@ impl World<'_> {
             Fault::DiskFull => return Ok(self.fill_disk(some)),
             Fault::SlowDisk => {
                 let random = self.fault_chance(fault);
-                let (factor, lasts) = (random.scale(5, 500), random.scale(100 * MILLI, 6 * SECOND));
+                let (factor, lasts) = (random.scale(5, 100), random.scale(100 * MILLI, 6 * SECOND));
                 self.trace.say(self.now, || format!("n{}'s log takes {factor} times as long", some + 1));
                 self.nodes[some].slow_log = factor;
                 self.plan_in(lasts, Step::FaultEnd(FaultEnd::FastLog(some)));
             }
             Fault::SlowTables => {
                 let random = self.fault_chance(fault);
-                let (factor, lasts) = (random.scale(5, 500), random.scale(100 * MILLI, 6 * SECOND));
+                let (factor, lasts) = (random.scale(5, 100), random.scale(100 * MILLI, 6 * SECOND));
                 self.nodes[some].slow_tables = factor;
                 self.plan_in(lasts, Step::FaultEnd(FaultEnd::FastTables(some)));
             }

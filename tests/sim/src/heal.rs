@@ -8,7 +8,7 @@ use crate::plan::{MILLI, SECOND};
 use crate::world::{Step, World};
 
 /// The bound, in microseconds: some elections, a connection that nobody knows to be dead, a snapshot that failed.
-const HEAL_MAX_US: u64 = 30 * SECOND;
+const HEAL_MAX_US: u64 = 20 * SECOND;
 /// How often it is looked whether all agree.
 const LOOK_EVERY_US: u64 = 200 * MILLI;
 

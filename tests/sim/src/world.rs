@@ -360,15 +360,19 @@ impl<'a> World<'a> {
         let history: Vec<Operation> = self.operations.iter().filter(|operation| operation.counts()).cloned().collect();
         match linear::check(&history) {
             linear::Verdict::Linearizable => Ok(()),
-            linear::Verdict::Undecided { .. } => {
+            linear::Verdict::Undecided { key, stuck } => {
                 self.figures.undecided += 1;
+                self.trace.say(self.now, || format!("the history of k{key} is too hard to judge beyond {stuck}"));
                 Ok(())
             }
-            linear::Verdict::Not { key, story } => {
+            linear::Verdict::Not { key, story, stuck } => {
                 for line in &story {
                     self.trace.say(self.now, || format!("history {line}"));
                 }
-                crate::checks::violation("linearizability", format!("no order explains what was seen of k{key}"))
+                crate::checks::violation(
+                    "linearizability",
+                    format!("no order explains what was seen of k{key} up to {stuck}"),
+                )
             }
         }
     }
