@@ -63,6 +63,8 @@ pub struct Figures {
     pub healed_max_us: u64,
     /// Terms that had a leader.
     pub terms: u64,
+    /// All trace hashes together, whatever the order of the runs: two campaigns over the same seeds share it.
+    pub traces: u64,
     /// Histories whose search was given up.
     pub undecided: u64,
     faults: [u64; Fault::ALL.len()],
@@ -105,6 +107,7 @@ impl Figures {
             healed_us,
             healed_max_us,
             terms,
+            traces,
             undecided,
             faults,
         } = other;
@@ -125,6 +128,7 @@ impl Figures {
         self.healed_us += healed_us;
         self.healed_max_us = self.healed_max_us.max(*healed_max_us);
         self.terms += terms;
+        self.traces = self.traces.wrapping_add(*traces);
         self.undecided += undecided;
         self.faults.iter_mut().zip(faults).for_each(|(mine, theirs)| *mine += theirs);
     }
@@ -133,7 +137,8 @@ impl Figures {
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hours = self.simulated_us as f64 / 3.6e9;
-        writeln!(f, "{} schedules, {hours:.1} simulated hours, {} steps", self.schedules, self.steps)?;
+        let (schedules, steps, traces) = (self.schedules, self.steps, self.traces);
+        writeln!(f, "{schedules} schedules, {hours:.1} simulated hours, {steps} steps, traces {traces:016x}")?;
         writeln!(
             f,
             "{} operations answered, {} unknown, {} without effect; {} frames, {} blocked",

@@ -205,6 +205,7 @@ pub fn run(plan: &Plan, engines: &Engines, telling: bool) -> Report {
     let World { now, trace, mut figures, checks, .. } = world;
     figures.terms = checks.terms() as u64;
     figures.schedules = 1;
+    figures.traces = trace.hash();
     figures.simulated_us = now;
     Report {
         trace_hash: trace.hash(),
