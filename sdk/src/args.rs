@@ -40,7 +40,7 @@
 
 use std::ops::Deref;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, until_zero};
 use crate::shape::Shape;
 
 /// What a parameter of a command must be able to do.
@@ -69,9 +69,10 @@ impl Args {
         self.rest.next().ok_or_else(|| Error::wrong_count(self.command))
     }
 
-    /// The next argument as an option's word, in capitals; none at the end.
+    /// The next argument as an option's word, in capitals; none at the end. Like Redis, it sees no further than a zero byte.
     pub fn keyword(&mut self) -> Option<Vec<u8>> {
         let mut word = self.rest.next()?;
+        word.truncate(until_zero(&word).len());
         word.make_ascii_uppercase();
         Some(word)
     }
@@ -323,6 +324,14 @@ mod tests {
         }
         assert_eq!(parse_u64(b"18446744073709551615"), Some(u64::MAX));
         assert_eq!(parse_u64(b"18446744073709551616"), None);
+    }
+
+    #[test]
+    fn a_keyword_is_read_in_any_case_and_up_to_a_zero_byte() {
+        let words = [&b"nx"[..], b"Get\0x", b"\0"].map(<[u8]>::to_vec);
+        let mut args = Args::new("CMD", Vec::from(words).into_iter());
+        let keywords: Vec<Vec<u8>> = std::iter::from_fn(|| args.keyword()).collect();
+        assert_eq!(keywords, [&b"NX"[..], b"GET", b""]);
     }
 
     #[test]

@@ -75,8 +75,8 @@ impl Error {
     }
 }
 
-/// Redis shows what a client sent up to its first zero byte.
-fn until_zero(bytes: &[u8]) -> &[u8] {
+/// Redis shows what a client sent up to its first zero byte, and reads words so far.
+pub(crate) fn until_zero(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 

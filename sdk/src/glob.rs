@@ -6,6 +6,10 @@
 /// Where two stars compete, only the last one is ever moved: that finds every match, and the time grows with the product
 /// of the lengths at worst, never exponentially.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    // Redis never looks into a pattern when there is nothing to look at; only the star alone it knows beforehand.
+    if text.is_empty() {
+        return matches!(pattern, b"" | b"*");
+    }
     let (mut at_pattern, mut at_text) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     loop {
@@ -99,6 +103,7 @@ mod tests {
             ("*", ""),
             ("*", "abc"),
             ("**", "abc"),
+            ("abc**", "abc"),
             ("a*", "a"),
             ("*c", "abc"),
             ("a*c", "abbbc"),
@@ -138,6 +143,7 @@ mod tests {
             ("*a", "ab"),
             ("a?", "a"),
             ("[^a]", ""),
+            ("**", ""),
         ];
         for (pattern, text) in refused {
             assert!(!fits(pattern, text), "{pattern} should refuse {text}");

@@ -1,4 +1,4 @@
-//! Stories with real processes: what issue 2 promises of a cluster, told against the program as its users run it.
+//! Stories with real processes: what issues 2 and 4 promise of a cluster, told against the program as its users run it.
 //!
 //! A test target of host/cli (its path says `tests/processes/`), so that cargo builds the program first and names it here.
 //! The harness is the crate outboard-tests. Long measurements are `#[ignore]`d; each says how to run it.
@@ -9,6 +9,8 @@ mod demo;
 mod disks;
 mod engines;
 mod import;
+mod redis;
+mod sessions;
 mod signals;
 mod size;
 mod strangers;

@@ -1,9 +1,9 @@
 //! A cluster of real processes, made by `cluster init`, in a folder that goes with it.
 
-use crate::{PATIENCE, Program, Ran, Running, Status, free_addresses, program, wait_for};
+use crate::{PATIENCE, Program, Ran, Redis, Running, Status, free_addresses, program, wait_for};
 use outboard_client::{Consistency, Context, Options};
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,10 @@ struct Node {
     address: SocketAddr,
     dir: PathBuf,
     log: PathBuf,
+    /// Where it serves Redis clients.
+    redis: Option<SocketAddr>,
+    /// More arguments of its start.
+    arguments: Vec<OsString>,
     process: Option<Child>,
 }
 
@@ -47,7 +51,7 @@ impl Cluster {
         let node = |(n, address): (usize, SocketAddr)| {
             let name = format!("n{n}");
             let log = folder.path().join(format!("{name}.log"));
-            Node { dir: out.join(&name), name, address, log, process: None }
+            Node { dir: out.join(&name), name, address, log, redis: None, arguments: Vec::new(), process: None }
         };
         let nodes = (1..).zip(addresses).map(node).collect();
         Cluster { program, context: out.join("admin.toml"), engine: None, nodes, folder }
@@ -65,7 +69,32 @@ impl Cluster {
         cluster.started()
     }
 
-    fn started(mut self) -> Cluster {
+    /// As [`Cluster::start`]; all nodes serve Redis clients too.
+    pub fn start_with_redis(program: &str, count: usize) -> Cluster {
+        Cluster::form(program, count).with_redis().started()
+    }
+
+    /// All nodes will serve Redis clients too, each on a port of its own.
+    pub fn with_redis(mut self) -> Cluster {
+        let addresses = free_addresses(self.nodes.len());
+        assert_eq!(addresses.len(), self.nodes.len(), "there are not enough free ports");
+        for (node, address) in self.nodes.iter_mut().zip(addresses) {
+            node.redis = Some(address);
+        }
+        self
+    }
+
+    /// All nodes will be started with these arguments as well.
+    pub fn with_arguments<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Cluster {
+        let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+        for node in &mut self.nodes {
+            node.arguments.extend_from_slice(&arguments);
+        }
+        self
+    }
+
+    /// Starts all nodes; returns when one of them leads.
+    pub fn started(mut self) -> Cluster {
         self.start_all();
         self.leader();
         self
@@ -92,6 +121,10 @@ impl Cluster {
         if let Some(engine) = &self.engine {
             command.args(["--engine", engine]);
         }
+        if let Some(redis) = self.node(n).redis {
+            command.arg("--redis").arg(redis.to_string());
+        }
+        command.args(&self.node(n).arguments);
         let log = append(&self.node(n).log);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let node = self.node_mut(n);
@@ -101,7 +134,13 @@ impl Cluster {
 
     /// What `start` says and how it ends, for a node that should not come up.
     pub fn try_start(&self, n: usize) -> Ran {
-        self.program.run([OsStr::new("start"), OsStr::new("--data-dir"), self.node(n).dir.as_os_str()])
+        self.try_start_with::<&str>(n, [])
+    }
+
+    /// As [`Cluster::try_start`], with these arguments as well.
+    pub fn try_start_with<A: AsRef<OsStr>>(&self, n: usize, arguments: impl IntoIterator<Item = A>) -> Ran {
+        let start = [OsStr::new("start"), OsStr::new("--data-dir"), self.node(n).dir.as_os_str()].map(OsStr::to_owned);
+        self.program.run(start.into_iter().chain(arguments.into_iter().map(|argument| argument.as_ref().to_owned())))
     }
 
     /// As kill -9.
@@ -167,7 +206,7 @@ impl Cluster {
         self.program.spawn(self.with_context(arguments))
     }
 
-    fn with_context<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Vec<std::ffi::OsString> {
+    fn with_context<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Vec<OsString> {
         let context = [OsStr::new("-c"), self.context.as_os_str()].map(OsStr::to_owned);
         context.into_iter().chain(arguments.into_iter().map(|argument| argument.as_ref().to_owned())).collect()
     }
@@ -213,7 +252,7 @@ impl Cluster {
 
     /// How a patient client behaves.
     pub fn client_options(&self) -> Options {
-        Options { timeout: PATIENCE, consistency: Consistency::Linearizable, pinned: false }
+        Options { timeout: PATIENCE, consistency: Consistency::Linearizable, pinned: false, sessions: true }
     }
 
     /// What the admin has to show.
@@ -229,6 +268,18 @@ impl Cluster {
     /// Where a node listens.
     pub fn address(&self, n: usize) -> SocketAddr {
         self.node(n).address
+    }
+
+    /// Where a node serves Redis clients.
+    pub fn redis(&self, n: usize) -> SocketAddr {
+        self.node(n).redis.expect("the cluster was started with Redis listeners")
+    }
+
+    /// A connection of a Redis client to a node, once that node serves one.
+    pub fn redis_client(&self, n: usize) -> Redis {
+        let mut redis = wait_for("the Redis listener", || Redis::connect(self.redis(n)).ok());
+        wait_for("a node that has its engine and a leader", || (!redis.ask(["GET", ""]).is_error()).then_some(()));
+        redis
     }
 
     /// A node's data folder.

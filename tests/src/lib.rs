@@ -3,8 +3,10 @@
 //! `floors.rs` compares the crates with the picture of the floors; `tests/versus/` measures beside etcd.
 //!
 //! - `program.rs`: runs command lines and judges how they end. `cluster.rs`: nodes as processes. `status.rs`: what they say.
+//!   `demo.rs`: three nodes in one process, with the shell on them.
+//! - `redis.rs`: a Redis client that can also misbehave. `redis_tools.rs`: redis-cli and redis-benchmark.
 //! - `damage.rs`: what disks do to files. `tmpfs.rs`: small and read-only disks. `stranger.rs`: who doesn't belong.
-//! - `writer.rs`: a load that remembers what it was promised.
+//! - `writer.rs`: a load that remembers what it was promised. `counter.rs`: a load of which each part must be done once.
 //!
 //! Invariants: nothing outlives its test, even one that panics; tests run side by side, each on ports and in folders of its
 //! own; nothing is expected after a time, only waited for, with [`PATIENCE`] before giving up.
@@ -12,18 +14,26 @@
 #![allow(clippy::print_stderr, reason = "the logs of the nodes of a test that failed")]
 
 mod cluster;
+mod counter;
 mod damage;
+mod demo;
 mod ports;
 mod program;
+mod redis;
+mod redis_tools;
 mod status;
 mod stranger;
 mod tmpfs;
 mod writer;
 
 pub use cluster::Cluster;
+pub use counter::{Counted, Counter};
 pub use damage::Log;
+pub use demo::Demo;
 pub use ports::free_addresses;
 pub use program::{Program, Ran, Running};
+pub use redis::{Redis, Reply, command};
+pub use redis_tools::{RedisTools, is_installed};
 pub use status::{NodeView, Status};
 pub use stranger::{datagrams_of_garbage, is_cut_off_for, is_turned_away};
 pub use tmpfs::Tmpfs;

@@ -1,4 +1,4 @@
-//! The program under test: its command lines, how they end, and what they print.
+//! The program under test, and others that are tried against it: their command lines, how they end, and what they print.
 //!
 //! Every run has a clean environment and a home of its own, so neither the user's contexts nor his settings reach a test.
 
@@ -8,8 +8,12 @@ use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// How the names of environment variables begin that would reach a test: of the program, and of redis-cli.
+const SETTINGS: [&str; 2] = ["OUTBOARD_", "REDISCLI_"];
 
 /// A program file and the home that it runs in.
 #[derive(Clone, Debug)]
@@ -28,7 +32,7 @@ impl Program {
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("OUTBOARD_") {
+            if SETTINGS.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
                 command.env_remove(name);
             }
         }
@@ -59,31 +63,76 @@ impl Program {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{} can't be run: {error}", self.path.display()));
         let stdout = drain(child.stdout.take().expect("it is piped"));
         let stderr = drain(child.stderr.take().expect("it is piped"));
-        Running { arguments, child, stdout: Some(stdout), stderr: Some(stderr) }
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Running { name, arguments, child, stdout, stderr }
     }
 }
 
-fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        pipe.read_to_end(&mut bytes).expect("a pipe can be read");
-        bytes
-    })
+/// What comes out of a pipe, read by a thread of its own so that the program never waits for the test.
+#[derive(Debug)]
+struct Drain {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+fn drain(mut pipe: impl Read + Send + 'static) -> Drain {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let kept = bytes.clone();
+    let reader = std::thread::spawn(move || {
+        let mut chunk = [0; 8 << 10];
+        loop {
+            match pipe.read(&mut chunk).expect("a pipe can be read") {
+                0 => return,
+                count => kept.lock().expect("nothing panics with it").extend_from_slice(&chunk[..count]),
+            }
+        }
+    });
+    Drain { bytes, reader: Some(reader) }
+}
+
+impl Drain {
+    fn so_far(&self) -> Vec<u8> {
+        self.bytes.lock().expect("nothing panics with it").clone()
+    }
+
+    /// Once the program has ended.
+    fn all(&mut self) -> Vec<u8> {
+        self.reader.take().expect("it is waited for once").join().expect("reading doesn't panic");
+        self.so_far()
+    }
 }
 
 /// A command line under way. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Running {
+    name: String,
     arguments: Vec<OsString>,
     child: Child,
-    stdout: Option<JoinHandle<Vec<u8>>>,
-    stderr: Option<JoinHandle<Vec<u8>>>,
+    stdout: Drain,
+    stderr: Drain,
 }
 
 impl Running {
     /// Whether it has not ended yet.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("its end can be asked for").is_none()
+    }
+
+    /// What it printed on stdout up to now.
+    pub fn printed(&self) -> String {
+        String::from_utf8_lossy(&self.stdout.so_far()).into_owned()
+    }
+
+    /// What it said on stderr up to now.
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.so_far()).into_owned()
+    }
+
+    /// Types a line into its stdin.
+    pub fn type_line(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("it is piped until the end is waited for");
+        // One that has ended already is found out when its end is judged.
+        stdin.write_all(format!("{line}\n").as_bytes()).unwrap_or_default();
     }
 
     /// As Ctrl-C.
@@ -102,16 +151,13 @@ impl Running {
         drop(self.child.stdin.take());
         let deadline = Instant::now() + patience;
         while self.is_running() {
-            assert!(Instant::now() < deadline, "it hangs: outboard {:?}", self.arguments);
+            assert!(Instant::now() < deadline, "it hangs: {} {:?}", self.name, self.arguments);
             std::thread::sleep(Duration::from_millis(5));
         }
         let code = self.child.wait().expect("it has ended").code();
-        let all = |pipe: Option<JoinHandle<Vec<u8>>>| {
-            pipe.map(|reader| reader.join().expect("reading doesn't panic")).unwrap_or_default()
-        };
-        let (stdout, stderr) = (all(self.stdout.take()), all(self.stderr.take()));
-        let arguments = std::mem::take(&mut self.arguments);
-        Ran { arguments, code, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() }
+        let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
+        let (name, arguments) = (std::mem::take(&mut self.name), std::mem::take(&mut self.arguments));
+        Ran { name, arguments, code, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() }
     }
 }
 
@@ -133,6 +179,7 @@ impl Drop for Running {
 /// How a command line ended.
 #[derive(Clone, Debug)]
 pub struct Ran {
+    name: String,
     arguments: Vec<OsString>,
     /// None when a signal ended it.
     pub code: Option<i32>,
@@ -204,7 +251,7 @@ fn typed(document: Value) -> Value {
 
 impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "outboard {:?} ended with {:?}", self.arguments, self.code)?;
+        writeln!(f, "{} {:?} ended with {:?}", self.name, self.arguments, self.code)?;
         let shown: String = String::from_utf8_lossy(&self.stdout).chars().take(2_000).collect();
         writeln!(f, "stdout: {shown}\nstderr: {}", self.stderr)
     }

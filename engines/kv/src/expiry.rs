@@ -1,34 +1,57 @@
 //! Commands on the time that a key has left.
 
-use outboard_sdk::{Args, Error, FromArgs, Key, Result, Shape, Store, View, command};
+use outboard_sdk::args::parse_i64;
+use outboard_sdk::{Args, Error, FromArgs, Key, Result, Shape, Store, Value, View, command};
 
 use crate::keyspace::{Keyspace, live};
+use crate::lifetime::{Unit, invalid_expiry};
 
 /// EXPIRE key seconds [NX|XX|GT|LT] -- lets the key expire after so many seconds; 1 if it will, else 0.
 #[command(write)]
-pub(crate) fn expire(store: &mut Store, key: Key, seconds: Time, options: ExpireOptions) -> Result<i64> {
-    set_expiry(store, &key, "expire", seconds, 1000, options)
+pub(crate) fn expire(store: &mut Store, key: Key, seconds: Value, options: ExpireOptions) -> Result<i64> {
+    set_expiry(store, "expire", &key, (Unit::Seconds, seconds), options)
 }
 
 /// PEXPIRE key ms [NX|XX|GT|LT] -- lets the key expire after so many milliseconds; 1 if it will, else 0.
 #[command(write)]
-pub(crate) fn pexpire(store: &mut Store, key: Key, ms: Time, options: ExpireOptions) -> Result<i64> {
-    set_expiry(store, &key, "pexpire", ms, 1, options)
+pub(crate) fn pexpire(store: &mut Store, key: Key, ms: Value, options: ExpireOptions) -> Result<i64> {
+    set_expiry(store, "pexpire", &key, (Unit::Ms, ms), options)
+}
+
+/// EXPIREAT key unix-seconds [NX|XX|GT|LT] -- lets the key expire at a time, in seconds since 1970; 1 if it will, else 0.
+#[command(write)]
+pub(crate) fn expireat(store: &mut Store, key: Key, seconds: Value, options: ExpireOptions) -> Result<i64> {
+    set_expiry(store, "expireat", &key, (Unit::UnixSeconds, seconds), options)
+}
+
+/// PEXPIREAT key unix-ms [NX|XX|GT|LT] -- lets the key expire at a time, in milliseconds since 1970; 1 if it will, else 0.
+#[command(write)]
+pub(crate) fn pexpireat(store: &mut Store, key: Key, ms: Value, options: ExpireOptions) -> Result<i64> {
+    set_expiry(store, "pexpireat", &key, (Unit::UnixMs, ms), options)
 }
 
 /// TTL key -- the seconds that the key has left; -1 if it does not expire, -2 if there is no such key.
 #[command(read)]
 pub(crate) fn ttl(store: &View, key: Key) -> Result<i64> {
-    let left_ms = pttl(store, key)?;
-    Ok(if left_ms < 0 { left_ms } else { (left_ms + 500) / 1000 })
+    pttl(store, key).map(to_seconds)
 }
 
 /// PTTL key -- the milliseconds that the key has left; -1 if it does not expire, -2 if there is no such key.
 #[command(read)]
 pub(crate) fn pttl(store: &View, key: Key) -> Result<i64> {
-    let Some(record) = live(store, &key) else { return Ok(-2) };
-    let left_ms = record.expires_ms().map(|expires_ms| expires_ms - store.now_ms());
-    Ok(left_ms.map_or(-1, |left_ms| i64::try_from(left_ms).unwrap_or(i64::MAX)))
+    Ok(end_of(store, &key).map_or_else(Missing::reply, |expires_ms| expires_ms.saturating_sub_unsigned(store.now_ms())))
+}
+
+/// EXPIRETIME key -- when the key expires, in seconds since 1970; -1 if it does not expire, -2 if there is no such key.
+#[command(read)]
+pub(crate) fn expiretime(store: &View, key: Key) -> Result<i64> {
+    pexpiretime(store, key).map(to_seconds)
+}
+
+/// PEXPIRETIME key -- when the key expires, in milliseconds since 1970; -1 if it does not expire, -2 if there is no such key.
+#[command(read)]
+pub(crate) fn pexpiretime(store: &View, key: Key) -> Result<i64> {
+    Ok(end_of(store, &key).unwrap_or_else(Missing::reply))
 }
 
 /// PERSIST key -- lets the key live forever; 1 if it would have expired, else 0.
@@ -41,20 +64,44 @@ pub(crate) fn persist(store: &mut Store, key: Key) -> Result<i64> {
     Ok(1)
 }
 
+/// The last millisecond of a key's life, or why there is none.
+fn end_of(store: &View, key: &[u8]) -> std::result::Result<i64, Missing> {
+    let record = live(store, key).ok_or(Missing::Key)?;
+    let expires_ms = record.expires_ms().ok_or(Missing::End)?;
+    Ok(i64::try_from(expires_ms).unwrap_or(i64::MAX))
+}
+
+enum Missing {
+    Key,
+    End,
+}
+
+impl Missing {
+    fn reply(self) -> i64 {
+        match self {
+            Missing::Key => -2,
+            Missing::End => -1,
+        }
+    }
+}
+
+/// To the nearest second. What stands for a missing time stays as it is.
+fn to_seconds(ms: i64) -> i64 {
+    if ms < 0 { ms } else { ms / 1000 + i64::from(ms % 1000 >= 500) }
+}
+
+/// The number is judged only here, after the options behind it: a wrong option is reported first, as in Redis.
 fn set_expiry(
     store: &mut Store,
-    key: &[u8],
     command: &str,
-    time: Time,
-    unit_ms: i64,
+    key: &[u8],
+    (unit, number): (Unit, Value),
     options: ExpireOptions,
 ) -> Result<i64> {
-    let invalid = || Error::new(format!("ERR invalid expire time in '{command}' command"));
-    let time = outboard_sdk::args::parse_i64(&time.0).ok_or(Error::NOT_AN_INTEGER)?;
+    let number = parse_i64(&number).ok_or(Error::NOT_AN_INTEGER)?;
     let mut keyspace = Keyspace::open(store);
-    let now_ms = i64::try_from(keyspace.now_ms()).map_err(|_| invalid())?;
-    let expires_ms =
-        time.checked_mul(unit_ms).and_then(|length_ms| now_ms.checked_add(length_ms)).ok_or_else(invalid)?;
+    let now_ms = keyspace.now_ms();
+    let expires_ms = unit.point_ms(number, now_ms).ok_or_else(|| invalid_expiry(command))?;
 
     let mut slot = keyspace.find(key);
     let Some(record) = slot.record.clone() else { return Ok(0) };
@@ -63,21 +110,10 @@ fn set_expiry(
     }
     // A time that is not in the future removes the key at once.
     match u64::try_from(expires_ms) {
-        Ok(at_ms) if expires_ms > now_ms => keyspace.write(&mut slot, record.value(), Some(at_ms))?,
+        Ok(at_ms) if at_ms > now_ms => keyspace.write(&mut slot, record.value(), Some(at_ms))?,
         Ok(_) | Err(_) => _ = keyspace.remove(&mut slot),
     }
     Ok(1)
-}
-
-/// A number that is judged only after the options behind it: a wrong option is reported first, as in Redis.
-pub(crate) struct Time(Vec<u8>);
-
-impl FromArgs for Time {
-    const SHAPE: Shape = Shape::ONE;
-
-    fn from_args(args: &mut Args) -> Result<Time> {
-        args.take().map(Time)
-    }
 }
 
 /// Under which conditions an expiry is set.

@@ -1,10 +1,9 @@
-//! Commands on keys, whatever is under them.
+//! Commands on keys, whatever is under them. SCAN has a file of its own, and so have those that move values about.
 
-use outboard_sdk::args::parse_i64;
-use outboard_sdk::{Args, Error, FromArgs, Key, Many, Result, Shape, Status, Store, Value, View, command, glob};
+use outboard_sdk::{Key, Many, Random, Result, Status, Store, Value, View, command, glob};
 
 use crate::keyspace::{Keyspace, live};
-use crate::record::{COUNT, ORDER, PLACE_MAX, RECORDS, Record, place_bytes, split_order_key};
+use crate::record::{COUNT, ORDER, PLACES, RECORDS, Record, place_bytes, split_order_key};
 
 /// DEL key [key ...] -- removes keys and returns how many there were.
 #[command(write)]
@@ -18,10 +17,22 @@ pub(crate) fn del(store: &mut Store, keys: Many<Key>) -> Result<i64> {
     Ok(removed)
 }
 
+/// UNLINK key [key ...] -- the same as DEL: no removal takes long here.
+#[command(write)]
+pub(crate) fn unlink(store: &mut Store, keys: Many<Key>) -> Result<i64> {
+    del(store, keys)
+}
+
 /// EXISTS key [key ...] -- how many of the keys there are; one named twice counts twice.
 #[command(read)]
 pub(crate) fn exists(store: &View, keys: Many<Key>) -> Result<i64> {
     Ok(keys.iter().filter(|key| live(store, key).is_some()).count() as i64)
+}
+
+/// TOUCH key [key ...] -- the same as EXISTS: nobody is told when a key was last used.
+#[command(read)]
+pub(crate) fn touch(store: &View, keys: Many<Key>) -> Result<i64> {
+    exists(store, keys)
 }
 
 /// TYPE key -- string, or none.
@@ -31,7 +42,7 @@ pub(crate) fn r#type(store: &View, key: Key) -> Result<Status> {
 }
 
 /// All values are strings.
-const TYPE_OF_VALUES: &str = "string";
+pub(crate) const TYPE_OF_VALUES: &str = "string";
 
 /// DBSIZE -- how many keys there are, with those that have expired but not yet been removed.
 #[command(read)]
@@ -48,98 +59,16 @@ pub(crate) fn keys(store: &View, pattern: Value) -> Result<Vec<Vec<u8>>> {
     Ok(live.collect())
 }
 
-/// SCAN cursor [MATCH pattern] [COUNT number] [TYPE type] -- a page of keys, and the cursor of the next page or 0.
+/// RANDOMKEY -- any key, or nil if there is none.
 ///
-/// Keys are walked in the order of their hashes, and the cursor is the hash to go on with. So nothing is kept for a client
-/// between two pages, any node can serve the next one, and a key that is there from the first page to the last is returned
-/// exactly once, whatever happens to others meanwhile. The price is one small record more for each key. Keys with equal
-/// hashes come on one page.
+/// A walk in the order of the hashes begins at a place drawn by chance and takes the first live key. It is a read, so it
+/// is drawn on one node only; the time is drawn with, since between two writes the seed stands still.
 #[command(read)]
-pub(crate) fn scan(store: &View, cursor: Cursor, options: ScanOptions) -> Result<(String, Vec<Vec<u8>>)> {
-    let mut found = Vec::new();
-    let mut last = None;
-    for (looked_at, (entry, _)) in store.pages(ORDER, &place_bytes(cursor.0), None).enumerate() {
-        let (place, key) = split_order_key(&entry);
-        if looked_at >= options.count && last != Some(place) {
-            return Ok((place.to_string(), found));
-        }
-        last = Some(place);
-        if options.wants(key) && live(store, key).is_some() {
-            found.push(key.to_vec());
-        }
-    }
-    Ok(("0".to_owned(), found))
-}
-
-/// Where a walk goes on.
-pub(crate) struct Cursor(u64);
-
-impl FromArgs for Cursor {
-    const SHAPE: Shape = Shape::ONE;
-
-    fn from_args(args: &mut Args) -> Result<Cursor> {
-        parse_cursor(&args.take()?).map(Cursor).ok_or(Error::constant("ERR invalid cursor"))
-    }
-}
-
-/// Cursors are read less strictly than other numbers, as by C's strtoul: signs, leading zeros and no digits at all are
-/// taken. What is beyond all places leads to the end.
-fn parse_cursor(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return Some(0);
-    }
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let number = std::str::from_utf8(digits).ok()?.parse::<u64>().ok()?;
-    let number = if negative { number.wrapping_neg() } else { number };
-    Some(number.min(PLACE_MAX))
-}
-
-/// Which keys a walk returns, and how many a page looks at.
-pub(crate) struct ScanOptions {
-    pattern: Option<Vec<u8>>,
-    count: usize,
-    type_fits: bool,
-}
-
-impl ScanOptions {
-    fn wants(&self, key: &[u8]) -> bool {
-        self.type_fits && self.pattern.as_ref().is_none_or(|pattern| glob::matches(pattern, key))
-    }
-}
-
-/// What Redis takes when COUNT is not given.
-const SCAN_COUNT: usize = 10;
-/// A page looks at no more keys than this, whatever COUNT says: it bounds the time of one query.
-const SCAN_COUNT_MAX: usize = 10_000;
-
-impl FromArgs for ScanOptions {
-    const SHAPE: Shape = Shape::OPTIONS;
-
-    fn from_args(args: &mut Args) -> Result<ScanOptions> {
-        let mut options = ScanOptions { pattern: None, count: SCAN_COUNT, type_fits: true };
-        while let Some(word) = args.keyword() {
-            match word.as_slice() {
-                b"MATCH" => options.pattern = Some(args.option()?),
-                b"TYPE" => {
-                    options.type_fits = args.option::<Vec<u8>>()?.eq_ignore_ascii_case(TYPE_OF_VALUES.as_bytes())
-                }
-                b"COUNT" => {
-                    let count = parse_i64(&args.option::<Vec<u8>>()?).ok_or(Error::NOT_AN_INTEGER)?;
-                    if count < 1 {
-                        return Err(Error::SYNTAX);
-                    }
-                    options.count = usize::try_from(count).unwrap_or(usize::MAX).min(SCAN_COUNT_MAX);
-                }
-                _ => return Err(Error::SYNTAX),
-            }
-        }
-        Ok(options)
-    }
+pub(crate) fn randomkey(store: &View) -> Result<Option<Vec<u8>>> {
+    let seed = store.random().next_u64() ^ store.now_ms();
+    let start = place_bytes(Random::new(seed).below(PLACES));
+    let behind = store.pages(ORDER, &start, None);
+    let before = store.pages(ORDER, b"", Some(&start));
+    let mut keys = behind.chain(before).map(|(entry, _)| split_order_key(&entry).1.to_vec());
+    Ok(keys.find(|key| live(store, key).is_some()))
 }

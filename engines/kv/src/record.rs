@@ -105,6 +105,9 @@ pub(crate) fn place(key: &[u8]) -> u64 {
     stable_hash(key) >> 11
 }
 
+/// How many places there are.
+pub(crate) const PLACES: u64 = 1 << 53;
+
 /// Greater than every place, and still of seven bytes.
 pub(crate) const PLACE_MAX: u64 = (1 << 56) - 1;
 
@@ -145,7 +148,7 @@ mod tests {
         assert_eq!(split_expiry_key(&expiry_key(7, b"k")), (7, &b"k"[..]));
         assert!(expiry_key(255, b"z") < expiry_key(256, b"a"));
         assert_eq!(split_order_key(&order_key(b"k")), (place(b"k"), &b"k"[..]));
-        assert!(place(b"k") < 1 << 53);
+        assert!(place(b"k") < PLACES);
     }
 
     #[test]

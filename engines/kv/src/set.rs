@@ -1,15 +1,16 @@
-//! SET, whose options are a small language.
+//! SET, whose options are a small language, and the commands that say parts of it in other words.
 
 use outboard_sdk::{Args, Error, FromArgs, Key, Reply, Result, Shape, Store, Value, command, reply};
 
 use crate::keyspace::Keyspace;
+use crate::lifetime::{Lifetime, Unit};
 use crate::record::Record;
 
-/// SET key value [NX|XX] [GET] [EX seconds|PX ms|EXAT seconds|PXAT ms|KEEPTTL] -- stores the value under the key.
+/// SET key value [NX|XX] [GET] [EX seconds|PX ms|EXAT unix-seconds|PXAT unix-ms|KEEPTTL] -- stores the value under the key.
 #[command(write)]
 pub(crate) fn set(store: &mut Store, key: Key, value: Value, options: SetOptions) -> Result<Answer> {
     let mut keyspace = Keyspace::open(store);
-    let lifetime = options.lifetime.resolve(keyspace.now_ms())?;
+    let expiry = options.expiry.resolve(keyspace.now_ms())?;
     let mut slot = keyspace.find(&key);
     let before = if options.get { Some(slot.record.clone()) } else { None };
     let allowed = match options.condition {
@@ -20,11 +21,52 @@ pub(crate) fn set(store: &mut Store, key: Key, value: Value, options: SetOptions
     if !allowed {
         return Ok(Answer::Value(before.flatten()));
     }
-    match lifetime {
+    match expiry {
         Expiry::Keep => keyspace.rewrite(&mut slot, &value)?,
         Expiry::At(expires_ms) => keyspace.write(&mut slot, &value, expires_ms)?,
     }
     Ok(before.map_or(Answer::Done, Answer::Value))
+}
+
+/// SETEX key seconds value -- stores a value that expires.
+#[command(write)]
+pub(crate) fn setex(store: &mut Store, key: Key, seconds: Value, value: Value) -> Result<()> {
+    set_expiring(store, "setex", &key, Lifetime { unit: Unit::Seconds, number: seconds.0 }, &value)
+}
+
+/// PSETEX key ms value -- stores a value that expires.
+#[command(write)]
+pub(crate) fn psetex(store: &mut Store, key: Key, ms: Value, value: Value) -> Result<()> {
+    set_expiring(store, "psetex", &key, Lifetime { unit: Unit::Ms, number: ms.0 }, &value)
+}
+
+fn set_expiring(store: &mut Store, command: &str, key: &[u8], lifetime: Lifetime, value: &[u8]) -> Result<()> {
+    let mut keyspace = Keyspace::open(store);
+    let expires_ms = lifetime.resolve(command, keyspace.now_ms())?;
+    let mut slot = keyspace.find(key);
+    keyspace.write(&mut slot, value, Some(expires_ms))
+}
+
+/// SETNX key value -- sets if there is no value; 1 if it did, else 0.
+#[command(write)]
+pub(crate) fn setnx(store: &mut Store, key: Key, value: Value) -> Result<i64> {
+    let mut keyspace = Keyspace::open(store);
+    let mut slot = keyspace.find(&key);
+    if slot.record.is_some() {
+        return Ok(0);
+    }
+    keyspace.write(&mut slot, &value, None)?;
+    Ok(1)
+}
+
+/// GETSET key value -- stores the value and returns the one before, or nil.
+#[command(write)]
+pub(crate) fn getset(store: &mut Store, key: Key, value: Value) -> Result<Option<Record>> {
+    let mut keyspace = Keyspace::open(store);
+    let mut slot = keyspace.find(&key);
+    let before = slot.record.clone();
+    keyspace.write(&mut slot, &value, None)?;
+    Ok(before)
 }
 
 /// What SET answers: OK, or with GET, or when it did nothing, a value or nil.
@@ -46,7 +88,7 @@ impl Reply for Answer {
 pub(crate) struct SetOptions {
     condition: Condition,
     get: bool,
-    lifetime: Lifetime,
+    expiry: SetExpiry,
 }
 
 #[derive(Copy, Clone, Eq, PartialEq)]
@@ -57,14 +99,10 @@ enum Condition {
 }
 
 /// How long the value shall live, as the client said it.
-enum Lifetime {
+enum SetExpiry {
     Forever,
     Keep,
-    /// The option's word and its number, judged only when all words have been read: a syntax error comes first.
-    Until {
-        word: Word,
-        number: Vec<u8>,
-    },
+    Until(Lifetime),
 }
 
 /// The same, as a time.
@@ -73,30 +111,18 @@ enum Expiry {
     At(Option<u64>),
 }
 
-#[derive(Copy, Clone, Eq, PartialEq)]
-enum Word {
-    Ex,
-    Px,
-    Exat,
-    Pxat,
-}
-
 impl FromArgs for SetOptions {
     const SHAPE: Shape = Shape::OPTIONS;
 
     fn from_args(args: &mut Args) -> Result<SetOptions> {
-        let mut options = SetOptions { condition: Condition::Always, get: false, lifetime: Lifetime::Forever };
+        let mut options = SetOptions { condition: Condition::Always, get: false, expiry: SetExpiry::Forever };
         while let Some(word) = args.keyword() {
             match word.as_slice() {
                 b"GET" => options.get = true,
                 b"NX" => options.require(Condition::IfMissing)?,
                 b"XX" => options.require(Condition::IfPresent)?,
                 b"KEEPTTL" => options.keep()?,
-                b"EX" => options.until(Word::Ex, args)?,
-                b"PX" => options.until(Word::Px, args)?,
-                b"EXAT" => options.until(Word::Exat, args)?,
-                b"PXAT" => options.until(Word::Pxat, args)?,
-                _ => return Err(Error::SYNTAX),
+                word => options.until(Unit::named(word).ok_or(Error::SYNTAX)?, args)?,
             }
         }
         Ok(options)
@@ -114,43 +140,30 @@ impl SetOptions {
     }
 
     fn keep(&mut self) -> Result<()> {
-        match self.lifetime {
-            Lifetime::Forever | Lifetime::Keep => self.lifetime = Lifetime::Keep,
-            Lifetime::Until { .. } => return Err(Error::SYNTAX),
+        match self.expiry {
+            SetExpiry::Forever | SetExpiry::Keep => self.expiry = SetExpiry::Keep,
+            SetExpiry::Until(_) => return Err(Error::SYNTAX),
         }
         Ok(())
     }
 
-    fn until(&mut self, word: Word, args: &mut Args) -> Result<()> {
-        match self.lifetime {
-            Lifetime::Forever => {}
-            Lifetime::Until { word: before, .. } if before == word => {}
-            Lifetime::Keep | Lifetime::Until { .. } => return Err(Error::SYNTAX),
-        }
-        self.lifetime = Lifetime::Until { word, number: args.option()? };
+    fn until(&mut self, unit: Unit, args: &mut Args) -> Result<()> {
+        let before = match &self.expiry {
+            SetExpiry::Forever => None,
+            SetExpiry::Keep => return Err(Error::SYNTAX),
+            SetExpiry::Until(before) => Some(before),
+        };
+        self.expiry = SetExpiry::Until(Lifetime::parse(unit, before, args)?);
         Ok(())
     }
 }
 
-impl Lifetime {
+impl SetExpiry {
     fn resolve(&self, now_ms: u64) -> Result<Expiry> {
-        let (word, number) = match self {
-            Lifetime::Forever => return Ok(Expiry::At(None)),
-            Lifetime::Keep => return Ok(Expiry::Keep),
-            Lifetime::Until { word, number } => (*word, number),
-        };
-        let invalid = Error::constant("ERR invalid expire time in 'set' command");
-        let number = outboard_sdk::args::parse_i64(number).ok_or(Error::NOT_AN_INTEGER)?;
-        let number = u64::try_from(number).ok().filter(|number| *number > 0).ok_or(invalid.clone())?;
-        let (unit_ms, start_ms) = match word {
-            Word::Ex => (1000, now_ms),
-            Word::Px => (1, now_ms),
-            Word::Exat => (1000, 0),
-            Word::Pxat => (1, 0),
-        };
-        let expires_ms = number.checked_mul(unit_ms).and_then(|length_ms| length_ms.checked_add(start_ms));
-        // Redis counts in signed numbers.
-        let expires_ms = expires_ms.filter(|expires_ms| i64::try_from(*expires_ms).is_ok()).ok_or(invalid)?;
-        Ok(Expiry::At(Some(expires_ms)))
+        Ok(match self {
+            SetExpiry::Forever => Expiry::At(None),
+            SetExpiry::Keep => Expiry::Keep,
+            SetExpiry::Until(lifetime) => Expiry::At(Some(lifetime.resolve("set", now_ms)?)),
+        })
     }
 }

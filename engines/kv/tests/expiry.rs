@@ -88,6 +88,30 @@ fn the_time_left_can_be_set_asked_and_lifted() {
 }
 
 #[test]
+fn an_end_can_be_said_and_asked_as_a_point_in_time() {
+    script(
+        &ENGINE,
+        r#"
+        EXPIRETIME k                => (integer) -2
+        SET k v                     => OK
+        PEXPIRETIME k               => (integer) -1
+        EXPIREAT k 1700000010       => (integer) 1
+        PTTL k                      => (integer) 10000
+        PEXPIREAT k 1700000010500   => (integer) 1
+        EXPIRETIME k                => (integer) 1700000011
+        PEXPIRETIME k               => (integer) 1700000010500
+        EXPIREAT k 1700000005 GT    => (integer) 0
+        PEXPIREAT k 9223372036854775807 => (integer) 1
+        PEXPIRETIME k               => (integer) 9223372036854775807
+        EXPIRETIME k                => (integer) 9223372036854776
+        EXPIREAT k 9223372036854776 => (error) ERR invalid expire time in 'expireat' command
+        EXPIREAT k 1700000000       => (integer) 1
+        DBSIZE                      => (integer) 0
+        "#,
+    );
+}
+
+#[test]
 fn expire_obeys_its_conditions() {
     script(
         &ENGINE,

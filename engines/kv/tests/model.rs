@@ -75,6 +75,35 @@ impl Model {
                 }
                 integer(i64::from(present))
             }
+            ["RENAME", key, newkey] => match self.keys.remove(*key) {
+                None => "(error) ERR no such key".to_owned(),
+                Some(moved) => {
+                    self.keys.insert((*newkey).to_owned(), moved);
+                    "OK".to_owned()
+                }
+            },
+            ["COPY", key, newkey, "REPLACE"] if key == newkey => {
+                "(error) ERR source and destination objects are the same".to_owned()
+            }
+            ["COPY", key, newkey, "REPLACE"] => match self.keys.get(*key).cloned() {
+                None => integer(0),
+                Some(copied) => {
+                    self.keys.insert((*newkey).to_owned(), copied);
+                    integer(1)
+                }
+            },
+            ["GETEX", key, "PX", ms] => {
+                let value = value_of(key);
+                if let Some((_, expires_ms)) = self.keys.get_mut(*key) {
+                    *expires_ms = Some(now_ms + ms.parse::<u64>().expect("a number"));
+                }
+                text(value)
+            }
+            ["GETEX", key, "PXAT", "1"] => text(self.keys.remove(*key).map(|(value, _)| value)),
+            ["FLUSHDB"] => {
+                self.keys.clear();
+                "OK".to_owned()
+            }
             ["PERSIST", key] => {
                 integer(i64::from(self.keys.get_mut(*key).is_some_and(|(_, expires_ms)| expires_ms.take().is_some())))
             }
@@ -88,7 +117,8 @@ fn random_command(random: &mut Random) -> Vec<String> {
     let value = ["7", "-3", "x", "", "12"][random.below(5) as usize].to_owned();
     let ms = (1 + random.below(60)).to_string();
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    match random.below(16) {
+    let other = format!("k{}", random.below(12));
+    match random.below(20) {
         0 => words(&["GET", &key]),
         1 => words(&["EXISTS", &key]),
         2 => words(&["TTL", &key]),
@@ -97,13 +127,18 @@ fn random_command(random: &mut Random) -> Vec<String> {
         5 => words(&["SET", &key, &value, "NX", "PX", &ms]),
         6 => words(&["SET", &key, &value, "XX"]),
         7 => words(&["SET", &key, &value, "KEEPTTL"]),
-        8 => words(&["DEL", &key, &format!("k{}", random.below(12))]),
+        8 => words(&["DEL", &key, &other]),
         9 => words(&["GETDEL", &key]),
         10 => words(&["APPEND", &key, &value]),
         11 => words(&["INCRBY", &key, &random.below(100).to_string()]),
         12 => words(&["CAS", &key, &value, "changed"]),
         13 => words(&["PEXPIRE", &key, &ms]),
         14 => words(&["PEXPIRE", &key, "0"]),
+        15 => words(&["RENAME", &key, &other]),
+        16 => words(&["COPY", &key, &other, "REPLACE"]),
+        17 => words(&["GETEX", &key, "PX", &ms]),
+        18 if random.below(4) == 0 => words(&["FLUSHDB"]),
+        18 => words(&["GETEX", &key, "PXAT", "1"]),
         _ => words(&["PERSIST", &key]),
     }
 }

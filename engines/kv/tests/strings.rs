@@ -205,3 +205,82 @@ fn a_value_may_fill_the_limit_and_not_exceed_it() {
     assert_eq!(bench.call(&[&b"SET"[..], &longer, b"v"]), Err("ERR key is too long".to_owned()));
     assert_eq!(bench.call(&[&b"GET"[..], &longer]), Ok(b"_\r\n".to_vec()));
 }
+
+#[test]
+fn older_words_for_set_do_parts_of_it() {
+    script(
+        &ENGINE,
+        r#"
+        SETEX k 10 v      => OK
+        TTL k             => (integer) 10
+        PSETEX k 1500 w   => OK
+        PTTL k            => (integer) 1500
+        GETSET k x        => "w"
+        TTL k             => (integer) -1
+        GETSET new 1      => (nil)
+        GET new           => "1"
+        SETEX k 0 v       => (error) ERR invalid expire time in 'setex' command
+        PSETEX k ten v    => (error) ERR value is not an integer or out of range
+        GET k             => "x"
+        MSETNX a 1 b 2    => (integer) 1
+        MSETNX c 3 a 4    => (integer) 0
+        MGET a b c        =>
+            | 1) "1"
+            | 2) "2"
+            | 3) (nil)
+        "#,
+    );
+}
+
+#[test]
+fn getex_reads_and_moves_the_end() {
+    script(
+        &ENGINE,
+        r#"
+        GETEX k EX 10              => (nil)
+        SET k v                    => OK
+        GETEX k                    => "v"
+        TTL k                      => (integer) -1
+        GETEX k PX 1500            => "v"
+        PTTL k                     => (integer) 1500
+        GETEX k                    => "v"
+        PTTL k                     => (integer) 1500
+        GETEX k PERSIST            => "v"
+        PTTL k                     => (integer) -1
+        GETEX k EX 10 PERSIST      => (error) ERR syntax error
+        GETEX k PERSIST EX 10      => (error) ERR syntax error
+        GETEX k EX 10 PX 10        => (error) ERR syntax error
+        GETEX k EX 0               => (error) ERR invalid expire time in 'getex' command
+        GETEX k EXAT 1700000020    => "v"
+        PEXPIRETIME k              => (integer) 1700000020000
+        # What has passed already removes the key at once.
+        GETEX k PXAT 1700000000000 => "v"
+        DBSIZE                     => (integer) 0
+        "#,
+    );
+}
+
+#[test]
+fn parts_of_a_value_are_read_and_written() {
+    script(
+        &ENGINE,
+        r#"
+        SET k "Hello World"       => OK
+        GETRANGE k 0 4            => "Hello"
+        GETRANGE k -5 -1          => "World"
+        GETRANGE k -1 -5          => ""
+        GETRANGE none 0 -1        => ""
+        EXPIRE k 10               => (integer) 1
+        SETRANGE k 6 Redis        => (integer) 11
+        GET k                     => "Hello Redis"
+        TTL k                     => (integer) 10
+        SETRANGE new 2 x          => (integer) 3
+        GET new                   => "\x00\x00x"
+        SETRANGE none 0 ""        => (integer) 0
+        EXISTS none               => (integer) 0
+        SETRANGE k -1 x           => (error) ERR offset is out of range
+        SETRANGE k 1048576 x      => (error) ERR string exceeds maximum allowed size (proto-max-bulk-len)
+        SETRANGE k 9223372036854775807 x => (error) ERR string exceeds maximum allowed size (proto-max-bulk-len)
+        "#,
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::commands::{bench, cluster, data, demo, engine, explain, import, leader, scan, shell, start};
+use crate::commands::{bench, cluster, config, data, demo, engine, explain, import, leader, redis, scan, shell, start};
 use crate::output::Format;
 use crate::units;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -87,6 +87,12 @@ pub(crate) enum Command {
     /// The cluster as a whole: make a new one
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// A node's settings: show them
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// The Redis listener: a line for its file of users
+    #[command(subcommand)]
+    Redis(redis::RedisCommand),
     /// More about an error code, or a list of all
     Explain(explain::ExplainArgs),
 }

@@ -71,6 +71,7 @@ impl From<ClientError> for Failure {
             ClientError::Failed(_) => {
                 Failure::new(Code::EngineFailed, format!("the engine failed, nothing was changed: {message}"))
             }
+            ClientError::WatchBroken => Failure::new(Code::ValueDiffers, message),
             ClientError::Invalid(_) => Failure::new(Code::InvalidRequest, message),
             ClientError::Auth(_) => Failure::new(Code::Refused, message).help("outboard explain OB6001"),
             ClientError::Refused(_) => Failure::new(Code::UpgradeRefused, message).help("outboard engine list"),

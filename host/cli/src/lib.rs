@@ -5,7 +5,8 @@
 //! everywhere. A secret is never printed.
 //!
 //! - `args.rs`: the tree of commands and the global flags. `commands/`: one file or folder per noun, each with its own flags.
-//! - `session.rs`: from the flags to a client. `failure.rs`, `code.rs`, `explain.rs`: how things end badly.
+//! - `session.rs`: from the flags to a client. `config.rs`: a node's file. `redis.rs`: the Redis listener's glue.
+//! - `failure.rs`, `code.rs`, `explain.rs`: how things end badly.
 //! - `output.rs`, `json.rs`, `reply.rs`: the four forms of output. `input.rs`, `encoding.rs`, `units.rs`: what people type.
 //!
 //! This room decides nothing that a cluster depends on. Tests: beside each file; with real processes in `tests/`.
@@ -15,6 +16,7 @@
 mod args;
 mod code;
 mod commands;
+mod config;
 mod encoding;
 mod explain;
 mod failure;
@@ -22,6 +24,7 @@ mod input;
 mod json;
 mod logging;
 mod output;
+mod redis;
 mod reply;
 mod session;
 mod suggest;
@@ -54,7 +57,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let Cli { global, command } = cli;
+    let Cli { global, mut command } = cli;
+    if let Command::Start(args) = command {
+        command = Command::Start(args.resolve()?);
+    }
     logging::start(&global, &command);
     let mut out = Output::stdout(global.output);
     // These two need no client; a node has threads of its own.
@@ -73,7 +79,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         | Command::Bench(_)
         | Command::Engine(_)
         | Command::Leader(_)
-        | Command::Cluster(_) => {}
+        | Command::Cluster(_)
+        | Command::Config(_)
+        | Command::Redis(_) => {}
     }
     // One thread is quicker than several for what a client does, and leaves the others to the nodes beside it.
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -17,7 +17,7 @@ pub(crate) enum LogFormat {
 
 /// Begins logging. `OUTBOARD_LOG` (`info,outboard_net=debug`) overrides the flags.
 pub(crate) fn start(global: &Global, command: &Command) {
-    let format = if let Command::Start(args) = command { args.log_format } else { LogFormat::Text };
+    let format = if let Command::Start(args) = command { args.log_format() } else { LogFormat::Text };
     let level = level(matches!(command, Command::Start(_)), global.verbose, global.quiet);
     let filter = match std::env::var("OUTBOARD_LOG") {
         Ok(directives) => EnvFilter::builder().parse_lossy(directives),

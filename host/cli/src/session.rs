@@ -47,6 +47,7 @@ pub(crate) fn options(global: &Global) -> Options {
         timeout: global.timeout,
         consistency: if stale { Consistency::Stale } else { Consistency::Linearizable },
         pinned: stale && global.endpoint.len() == 1,
+        sessions: true,
     }
 }
 

@@ -4,6 +4,9 @@
 //! goodbye, and its connection stands for seconds more). New questions then go elsewhere, and so do questions that may be
 //! asked twice; a write that must not be repeated keeps waiting for its own answer. So such a write is not trusted to a
 //! connection that has been idle before the node has shown that it is there.
+//!
+//! A write with a name may be asked twice. Each attempt goes out under the same name, with the newest word on what is settled.
+//! When its session is gone, that attempt did nothing: if no earlier one may have done it, it goes on in a new session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +14,7 @@ use std::time::Duration;
 use crate::client::Inner;
 use crate::error::ClientError;
 use crate::link::{Link, OpenError};
+use crate::sessions::Name;
 use crate::verdict::{Outcome, Repeat, Verdict, judge};
 use bytes::Bytes;
 use outboard_net::{ClientConnection, RequestError};
@@ -52,22 +56,54 @@ impl Inner {
             attempt: ATTEMPT_MIN,
             attempts: 0,
             sent: false,
+            doubtful: false,
+            name: None,
             why: None,
         };
         loop {
+            if repeat == Repeat::Named {
+                self.give_name(&mut asking).await?;
+            }
             let (outcome, node) = self.attempt(&mut asking).await?;
             match judge(outcome, repeat, timeout.as_millis() as u64) {
                 Verdict::Done(response) => return Ok(response),
                 Verdict::End(error) => return Err(error),
-                Verdict::Again { elsewhere, why } => {
+                Verdict::SessionGone => {
+                    self.on_session_gone(&mut asking)?;
+                    asking.pause().await?;
+                }
+                Verdict::Again { elsewhere, doubtful, why } => {
                     if elsewhere {
                         self.lock().route.on_not_done(node);
                     }
+                    asking.doubtful |= doubtful;
                     asking.why = Some(why);
                     asking.pause().await?;
                 }
             }
         }
+    }
+
+    async fn give_name(self: &Arc<Self>, asking: &mut Asking) -> Result<(), ClientError> {
+        let name = match asking.name.take() {
+            Some(name) => name,
+            None => self.name(asking.deadline).await?,
+        };
+        asking.request.body.set_id(Some(name.id()));
+        asking.name = Some(name);
+        Ok(())
+    }
+
+    fn on_session_gone(&self, asking: &mut Asking) -> Result<(), ClientError> {
+        if let Some(name) = asking.name.take() {
+            self.sessions.forget(name.id().session);
+        }
+        if asking.doubtful {
+            let why = "an attempt may have done it, and its session is gone since";
+            return Err(ClientError::Unknown(why.to_owned()));
+        }
+        asking.why = Some("the session was gone".to_owned());
+        Ok(())
     }
 
     /// Finds a connection and asks there once.
@@ -142,7 +178,7 @@ impl Inner {
                     }
                     self.lock().route.on_silent(node, now);
                     asking.silence = (asking.silence * 2).min(SILENCE_MAX);
-                    if asking.repeat == Repeat::Harmless && !self.options.pinned {
+                    if asking.repeat != Repeat::Never && !self.options.pinned {
                         return Outcome::Silent;
                     }
                     wake = expires.min(now + asking.silence);
@@ -184,6 +220,10 @@ struct Asking {
     attempts: u32,
     /// Whether any attempt got as far as a connection.
     sent: bool,
+    /// Whether any attempt may have done it.
+    doubtful: bool,
+    /// In a session, for a write that has one.
+    name: Option<Name>,
     /// Why the last attempt was not the last.
     why: Option<String>,
 }
@@ -192,10 +232,10 @@ impl Asking {
     /// Until when one node may think about it.
     fn next_deadline(&mut self, now: Instant) -> Instant {
         let deadline = match self.repeat {
-            Repeat::Harmless => self.deadline.min(now + self.attempt),
+            Repeat::Harmless | Repeat::Named => self.deadline.min(now + self.attempt),
             Repeat::Never => self.deadline,
         };
-        self.attempt *= 2;
+        self.attempt = (self.attempt * 2).min(self.timeout.max(ATTEMPT_MIN));
         deadline.max(now)
     }
 
@@ -215,13 +255,18 @@ impl Asking {
         if Instant::now() < self.deadline { Ok(()) } else { Err(self.time_is_up("")) }
     }
 
-    /// Between attempts nothing is in doubt: a doubtful write has ended already.
+    /// Between attempts only a write with a name can be in doubt: one without has ended already.
     fn time_is_up(&self, otherwise: &str) -> ClientError {
         let why = self.why.as_deref().unwrap_or(otherwise);
         let ms = self.timeout.as_millis() as u64;
+        if self.doubtful {
+            return ClientError::Unknown(format!("{why} (tried for {ms} ms)"));
+        }
         match (self.repeat, self.sent) {
             (Repeat::Harmless, true) if why.is_empty() => ClientError::Timeout(ms),
-            (Repeat::Harmless | Repeat::Never, _) => ClientError::Unavailable(format!("{why} (tried for {ms} ms)")),
+            (Repeat::Harmless | Repeat::Named | Repeat::Never, _) => {
+                ClientError::Unavailable(format!("{why} (tried for {ms} ms)"))
+            }
         }
     }
 }

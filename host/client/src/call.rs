@@ -18,7 +18,7 @@ pub struct Call<'a> {
     client: &'a Client,
     arguments: Vec<Bytes>,
     consistency: Consistency,
-    repeat: Repeat,
+    idempotent: bool,
     timeout: Duration,
 }
 
@@ -26,14 +26,14 @@ impl<'a> Call<'a> {
     pub(crate) fn new(client: &'a Client, arguments: Vec<Bytes>) -> Call<'a> {
         let options = client.options();
         let (consistency, timeout) = (options.consistency, options.timeout);
-        Call { client, arguments, consistency, repeat: Repeat::Never, timeout }
+        Call { client, arguments, consistency, idempotent: false, timeout }
     }
 
     /// The caller says that doing it twice is the same as doing it once: a read, or a write such as `SET k v` of a key
-    /// that nobody else writes. It is then asked again even when it may have been done already. The client does not know
-    /// an engine's commands: without this, a lost answer ends the call as [`ClientError::Unknown`].
+    /// that nobody else writes. It then needs no session. The client does not know an engine's commands: without this, it
+    /// takes each for a write that must be done once.
     pub fn idempotent(mut self, idempotent: bool) -> Self {
-        self.repeat = if idempotent { Repeat::Harmless } else { Repeat::Never };
+        self.idempotent = idempotent;
         self
     }
 
@@ -51,8 +51,9 @@ impl<'a> Call<'a> {
 
     /// Sends it and returns the engine's reply as the bytes that the engine wrote.
     pub async fn send_raw(self) -> Result<Bytes, ClientError> {
-        let body = RequestBody::Command { arguments: self.arguments, consistency: self.consistency };
-        let response = self.client.inner.ask(body, self.repeat, self.timeout).await?;
+        let repeat = self.client.repeat(self.idempotent);
+        let body = RequestBody::Command { arguments: self.arguments, consistency: self.consistency, id: None };
+        let response = self.client.inner.ask(body, repeat, self.timeout).await?;
         if let Response::Reply(bytes) = response { Ok(bytes) } else { Err(misplaced("a command", &response)) }
     }
 
@@ -60,6 +61,17 @@ impl<'a> Call<'a> {
     pub async fn send(self) -> Result<Reply, ClientError> {
         let bytes = self.send_raw().await?;
         Reply::parse(&bytes).map_err(|error| ClientError::Protocol(error.to_string()))
+    }
+}
+
+impl Client {
+    /// How a request may be asked again.
+    pub(crate) fn repeat(&self, idempotent: bool) -> Repeat {
+        match (idempotent, self.options().sessions) {
+            (true, _) => Repeat::Harmless,
+            (false, true) => Repeat::Named,
+            (false, false) => Repeat::Never,
+        }
     }
 }
 
@@ -86,6 +98,9 @@ pub(crate) fn misplaced(question: &str, response: &Response) -> ClientError {
         Response::Upgraded(_) | Response::UpgradeRefused(_) => "an upgrade",
         Response::Transferred { .. } => "a transfer",
         Response::Done => "a confirmation",
+        Response::Replies(_) => "a transaction's replies",
+        Response::WatchBroken | Response::Watching { .. } => "a word on a watcher",
+        Response::SessionOpened { .. } | Response::SessionGone | Response::Forgotten => "a word on a session",
     };
     ClientError::Protocol(format!("{question} was answered with {kind}"))
 }

@@ -8,14 +8,19 @@ use crate::context::Context;
 use crate::error::ClientError;
 use crate::link::{Link, OpenError};
 use crate::route::{Hinted, Pick, Route};
+use crate::sessions::Sessions;
+use crate::verdict::Repeat;
 use bytes::Bytes;
 use outboard_net::Dialler;
-use outboard_wire::client::{Consistency, Hint};
+use outboard_wire::client::{Consistency, Hint, RequestBody};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Between the starts of the first attempts to connect: the first endpoint wins when it is well.
 const STAGGER: Duration = Duration::from_millis(150);
+
+/// For each session that is given back.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a client behaves; each call may deviate in time and consistency.
 #[derive(Clone, Debug)]
@@ -26,11 +31,19 @@ pub struct Options {
     pub consistency: Consistency,
     /// Stay with the first endpoint: follow no hint, try no other node. For looking at one node.
     pub pinned: bool,
+    /// Give writes names in a session, so that each is done once however often it has to be sent. The first write opens the
+    /// session. Without, a write whose answer is lost ends as [`ClientError::Unknown`].
+    pub sessions: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { timeout: Duration::from_secs(10), consistency: Consistency::Linearizable, pinned: false }
+        Options {
+            timeout: Duration::from_secs(10),
+            consistency: Consistency::Linearizable,
+            pinned: false,
+            sessions: true,
+        }
     }
 }
 
@@ -64,7 +77,8 @@ impl Client {
         let dialler = Dialler::new(&context.credentials).map_err(|error| ClientError::Auth(error.to_string()))?;
         let route = Route::new(&context.endpoints, options.pinned);
         let links = (0..route.len()).map(|node| Arc::new(Link::new(route.address(node)))).collect();
-        let inner = Inner { dialler, options, ways: Mutex::new(Ways { route, links }) };
+        let ways = Mutex::new(Ways { route, links });
+        let inner = Inner { dialler, options, ways, sessions: Sessions::default() };
         Ok(Client { inner: Arc::new(inner) })
     }
 
@@ -87,6 +101,19 @@ impl Client {
         }
     }
 
+    /// Gives the sessions back to the cluster, which would else keep them for an hour: for programs that come and go. The client
+    /// can go on; its next write opens a session again.
+    pub async fn close(&self) {
+        let patience = CLOSE_TIMEOUT.min(self.options().timeout);
+        for session in self.inner.sessions.take() {
+            let closing = self.inner.ask(RequestBody::SessionClose { session }, Repeat::Harmless, patience);
+            // What is not closed expires.
+            if closing.await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// How this client behaves.
     pub fn options(&self) -> &Options {
         &self.inner.options
@@ -100,6 +127,7 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     /// Held for a few instructions only, never across an await.
     ways: Mutex<Ways>,
+    pub(crate) sessions: Sessions,
 }
 
 #[derive(Debug)]

@@ -9,7 +9,8 @@ pub enum ClientError {
     /// No answer until the deadline to something that is harmless to ask again.
     #[error("no answer within {0} ms")]
     Timeout(u64),
-    /// Perhaps done: it was sent, and no outcome is known.
+    /// Perhaps done: it was sent, and no outcome is known. With sessions ([`crate::Options::sessions`]) this is what is left when no
+    /// node answered a retry until the deadline, or the reply was lost for longer than the cluster keeps it.
     #[error("{0}")]
     Unknown(String),
     /// Decided, alike on every node: refused, and nothing was changed. The text of a Redis error without its minus.
@@ -18,6 +19,9 @@ pub enum ClientError {
     /// Decided, alike on every node: the engine broke on it, and nothing was changed.
     #[error("{0}")]
     Failed(String),
+    /// Decided, alike on every node: a watched key was written, or its watcher is too old. Nothing of the transaction was done.
+    #[error("a watched key was written; nothing of the transaction was done")]
+    WatchBroken,
     /// The request can't be asked so: the call has to be changed.
     #[error("{0}")]
     Invalid(String),
@@ -40,6 +44,7 @@ impl ClientError {
             ClientError::Unknown(_)
             | ClientError::Rejected(_)
             | ClientError::Failed(_)
+            | ClientError::WatchBroken
             | ClientError::Invalid(_)
             | ClientError::Auth(_)
             | ClientError::Refused(_)

@@ -1,103 +1,12 @@
-//! The client against made-up nodes: real QUIC on loopback, with answers written here.
+//! The client against made-up nodes: retries, hints, silence.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+mod made_up;
+
 use std::time::Duration;
 
-use bytes::Bytes;
-use outboard_client::{Client, ClientError, Context, Options};
-use outboard_net::{Authority, ClusterId, Net, NetEvent, Responder};
-use outboard_raft::NodeId;
-use outboard_wire::client::{Answer, Hint, Request, RequestBody, Response};
-use tokio::sync::mpsc;
-
-/// What a made-up node does with a command.
-#[derive(Clone)]
-enum Behaviour {
-    Reply(&'static str),
-    Respond(Response),
-    Hint(SocketAddr, &'static str),
-    /// It takes the request and says nothing.
-    Silent,
-    /// It ends the connection after the request came.
-    Hang,
-}
-
-struct FakeNode {
-    address: SocketAddr,
-    /// The commands that came, by their first argument.
-    heard: Arc<Mutex<Vec<String>>>,
-}
-
-struct World {
-    authority: Authority,
-}
-
-impl World {
-    fn new() -> World {
-        World { authority: Authority::create(ClusterId::random()).expect("an authority") }
-    }
-
-    /// Behaves as told for one command after the other, then always as the last.
-    async fn node(&self, id: u64, behaviours: Vec<Behaviour>) -> FakeNode {
-        let (events, mut incoming) = mpsc::channel(64);
-        let credentials = self.authority.issue_node(NodeId(id)).expect("credentials");
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let options = outboard_net::Options::new(listen, credentials, Default::default());
-        let net = Net::bind(options, events).await.expect("loopback has free ports");
-        let address = net.local_addr();
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let log = heard.clone();
-        tokio::spawn(async move {
-            let mut next = behaviours.into_iter().peekable();
-            let mut unanswered: Vec<Responder> = Vec::new();
-            while let Some(event) = incoming.recv().await {
-                let NetEvent::Client { requests, .. } = event else { continue };
-                for (request, responder) in requests {
-                    let RequestBody::Command { arguments, .. } = Request::decode(&request).expect("a request").body
-                    else {
-                        send(responder, None, Response::NotDone("alive".into()));
-                        continue;
-                    };
-                    log.lock().expect("a log").push(String::from_utf8_lossy(&arguments[0]).into_owned());
-                    let behaviour = if next.len() > 1 { next.next() } else { next.peek().cloned() };
-                    match behaviour.expect("a node has a behaviour") {
-                        Behaviour::Reply(reply) => {
-                            send(responder, None, Response::Reply(Bytes::from_static(reply.as_bytes())))
-                        }
-                        Behaviour::Respond(response) => send(responder, None, response),
-                        Behaviour::Hint(leader, reply) => {
-                            let hint = Hint { node: 9, address: leader.to_string() };
-                            send(responder, Some(hint), Response::Reply(Bytes::from_static(reply.as_bytes())));
-                        }
-                        Behaviour::Silent => unanswered.push(responder),
-                        Behaviour::Hang => {
-                            net.close().await;
-                            return;
-                        }
-                    }
-                }
-            }
-        });
-        FakeNode { address, heard }
-    }
-
-    fn client(&self, nodes: &[&FakeNode]) -> Client {
-        let endpoints = nodes.iter().map(|node| node.address.to_string()).collect();
-        let context = Context::new(endpoints, self.authority.issue_client("test").expect("credentials"));
-        Client::new(&context, Options { timeout: Duration::from_secs(20), ..Options::default() }).expect("a client")
-    }
-}
-
-impl FakeNode {
-    fn heard(&self) -> Vec<String> {
-        self.heard.lock().expect("a log").clone()
-    }
-}
-
-fn send(responder: Responder, leader: Option<Hint>, response: Response) {
-    responder.send(Bytes::from(Answer { leader, response }.encode()));
-}
+use made_up::{Behaviour, World};
+use outboard_client::ClientError;
+use outboard_wire::client::Response;
 
 #[tokio::test]
 async fn a_command_is_answered() {
@@ -118,11 +27,11 @@ async fn what_was_not_done_is_asked_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_write_that_was_sent_and_lost_is_never_sent_again() {
+async fn a_write_without_a_name_that_was_sent_and_lost_is_never_sent_again() {
     let world = World::new();
     let first = world.node(1, vec![Behaviour::Hang]).await;
     let second = world.node(2, vec![Behaviour::Reply("+OK\r\n")]).await;
-    let client = world.client(&[&first, &second]);
+    let client = world.plain_client(&[&first, &second]);
     let error = client.command(["INCR", "n"]).await.expect_err("nobody knows");
     assert!(matches!(error, ClientError::Unknown(_)), "{error:?}");
     assert!(second.heard().is_empty());
@@ -144,11 +53,11 @@ async fn what_may_be_done_twice_is_asked_again_after_a_loss_and_after_silence() 
 }
 
 #[tokio::test]
-async fn a_silent_node_keeps_its_write_and_loses_the_next_question() {
+async fn a_silent_node_keeps_its_nameless_write_and_loses_the_next_question() {
     let world = World::new();
     let first = world.node(1, vec![Behaviour::Silent]).await;
     let second = world.node(2, vec![Behaviour::Reply(":1\r\n")]).await;
-    let client = world.client(&[&first, &second]);
+    let client = world.plain_client(&[&first, &second]);
     let write = client.command(["INCR", "n"]).timeout(Duration::from_secs(1)).await;
     assert!(matches!(write, Err(ClientError::Unknown(_))), "{write:?}");
     assert!(second.heard().is_empty());
@@ -212,4 +121,14 @@ async fn decisions_come_back_as_they_are() {
     assert_eq!(client.command(["X"]).await, Err(ClientError::Failed("trap".into())));
     assert_eq!(client.command(["X"]).await, Err(ClientError::Invalid("too long".into())));
     assert!(matches!(client.command(["X"]).await, Err(ClientError::Protocol(_))));
+}
+
+#[tokio::test]
+async fn a_question_may_be_asked_very_often_within_its_time() {
+    let world = World::new();
+    let mut answers = vec![Behaviour::Respond(Response::NotDone("no leader".into())); 50];
+    answers.push(Behaviour::Reply("+OK\r\n"));
+    let node = world.node(1, answers).await;
+    assert!(world.client(&[&node]).command(["GET", "k"]).idempotent(true).await.expect("an answer").is_ok());
+    assert_eq!(node.heard().len(), 51);
 }

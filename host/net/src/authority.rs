@@ -3,17 +3,19 @@
 //! Kept in two files, `ca.pem` and `ca-key.pem`. Nodes and clients get the first only, inside their [`Credentials`].
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use outboard_raft::NodeId;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, SerialNumber,
+    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
 
 use crate::credentials::{Credentials, CredentialsError, certificate_der, read_text, write_private};
 use crate::identity::{self, ClusterId, Principal};
+use crate::request::CertificateRequest;
+use crate::token::AuthorityPin;
 
 /// How long an authority's certificate lasts.
 pub const AUTHORITY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -25,7 +27,7 @@ pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(24 * 3600);
 const CERTIFICATE_FILE: &str = "ca.pem";
 const KEY_FILE: &str = "ca-key.pem";
 
-/// When a certificate holds.
+/// When a certificate is to hold.
 #[derive(Copy, Clone, Debug)]
 pub struct Validity {
     /// Not before this time.
@@ -35,6 +37,11 @@ pub struct Validity {
 }
 
 impl Validity {
+    /// As long as certificates of nodes and clients last, from now on.
+    pub fn usual() -> Validity {
+        Validity::lasting(CERTIFICATE_LIFETIME)
+    }
+
     /// From a day back (clocks differ) until `lifetime` from now.
     pub fn lasting(lifetime: Duration) -> Validity {
         let now = SystemTime::now();
@@ -45,6 +52,8 @@ impl Validity {
 /// The authority of one cluster, able to issue.
 pub struct Authority {
     cluster: ClusterId,
+    pin: AuthorityPin,
+    until: SystemTime,
     issuer: Issuer<'static, KeyPair>,
     certificate_pem: String,
 }
@@ -57,8 +66,11 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.subject_alt_names = vec![uri(&identity::authority_uri(cluster))?];
-        let certificate_pem = params.self_signed(&key).map_err(not_issued)?.pem();
-        Ok(Authority { cluster, issuer: Issuer::new(params, key), certificate_pem })
+        let certificate = params.self_signed(&key).map_err(not_issued)?;
+        let (pin, _) = AuthorityPin::of(certificate.der()).map_err(not_issued)?;
+        let (_, until) = identity::validity(certificate.der()).map_err(not_issued)?;
+        let certificate_pem = certificate.pem();
+        Ok(Authority { cluster, pin, until, issuer: Issuer::new(params, key), certificate_pem })
     }
 
     /// Writes the authority into `dir`, its key readable by the owner only.
@@ -70,15 +82,31 @@ impl Authority {
     /// Reads what [`Authority::save`] wrote.
     pub fn load(dir: &Path) -> Result<Authority, CredentialsError> {
         let (certificate_path, key_path) = (dir.join(CERTIFICATE_FILE), dir.join(KEY_FILE));
-        let certificate_pem = read_text(&certificate_path)?;
-        let der = certificate_der(&certificate_path, &certificate_pem)?;
-        let cluster = identity::authority_cluster(&der)
-            .map_err(|error| CredentialsError::Damaged { path: certificate_path.clone(), what: error.to_string() })?;
-        let key = KeyPair::from_pem(&read_text(&key_path)?)
-            .map_err(|error| CredentialsError::Damaged { path: key_path, what: error.to_string() })?;
-        let issuer = Issuer::from_ca_cert_der(&der, key)
-            .map_err(|error| CredentialsError::Damaged { path: certificate_path, what: error.to_string() })?;
-        Ok(Authority { cluster, issuer, certificate_pem })
+        let texts = [read_text(&certificate_path)?, read_text(&key_path)?];
+        Authority::parse([certificate_path, key_path], [&texts[0], &texts[1]])
+    }
+
+    /// From texts that another authority gave out: [`Authority::certificate_pem`] and [`Authority::key_pem`].
+    pub fn from_pem(certificate: &str, key: &str) -> Result<Authority, CredentialsError> {
+        Authority::parse([CERTIFICATE_FILE, KEY_FILE].map(PathBuf::from), [certificate, key])
+    }
+
+    fn parse(paths: [PathBuf; 2], texts: [&str; 2]) -> Result<Authority, CredentialsError> {
+        let [certificate_path, key_path] = paths;
+        let damaged = |path: &Path, what: String| CredentialsError::Damaged { path: path.to_path_buf(), what };
+        let unfit = |error: identity::IdentityError| damaged(&certificate_path, error.to_string());
+        let der = certificate_der(&certificate_path, texts[0])?;
+        let (pin, cluster) = AuthorityPin::of(&der).map_err(unfit)?;
+        let (_, until) = identity::validity(&der).map_err(unfit)?;
+        // The parser's own error might quote what it read.
+        let key = KeyPair::from_pem(texts[1])
+            .map_err(|_| damaged(&key_path, "no private key that can be used".to_string()))?;
+        if key.subject_public_key_info() != identity::public_key(&der).map_err(unfit)? {
+            return Err(damaged(&key_path, "this key doesn't belong to the certificate".to_string()));
+        }
+        let issuer =
+            Issuer::from_ca_cert_der(&der, key).map_err(|error| damaged(&certificate_path, error.to_string()))?;
+        Ok(Authority { cluster, pin, until, issuer, certificate_pem: texts[0].to_string() })
     }
 
     /// The cluster that this authority speaks for.
@@ -86,30 +114,68 @@ impl Authority {
         self.cluster
     }
 
+    /// Its mark in tokens.
+    pub fn pin(&self) -> AuthorityPin {
+        self.pin
+    }
+
+    /// When it ceases to hold, and everything that it signed with it.
+    pub fn valid_until(&self) -> SystemTime {
+        self.until
+    }
+
     /// The certificate that everybody in the cluster trusts.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
 
+    /// The private key, as text: the secret that the whole cluster stands on.
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// The identity of a node: it may be dialled, dial its peers, and act as a client.
     pub fn issue_node(&self, node: NodeId) -> Result<Credentials, CredentialsError> {
-        self.issue(Principal::Node(node), Validity::lasting(CERTIFICATE_LIFETIME))
+        self.issue(Principal::Node(node), Validity::usual())
     }
 
     /// The identity of a client.
     pub fn issue_client(&self, name: &str) -> Result<Credentials, CredentialsError> {
-        self.issue(Principal::Client { name: name.to_string() }, Validity::lasting(CERTIFICATE_LIFETIME))
+        self.issue(Principal::Client { name: name.to_string() }, Validity::usual())
     }
 
     /// Issues for any principal and time; a new key each time.
     pub fn issue(&self, principal: Principal, validity: Validity) -> Result<Credentials, CredentialsError> {
         let key = KeyPair::generate().map_err(not_issued)?;
+        let certificate_pem = self.certify(&key, &principal, validity)?;
+        Credentials::from_pem(&certificate_pem, &key.serialize_pem(), &self.certificate_pem)
+    }
+
+    /// Signs a certificate for the key of a request: for a new member, or to renew one. Who the holder is and for how long
+    /// is the caller's decision alone. Returns PEM.
+    pub fn sign(
+        &self,
+        request: &CertificateRequest,
+        principal: &Principal,
+        validity: Validity,
+    ) -> Result<String, CredentialsError> {
+        self.certify(request.key(), principal, validity)
+    }
+
+    fn certify(
+        &self,
+        key: &impl PublicKeyData,
+        principal: &Principal,
+        validity: Validity,
+    ) -> Result<String, CredentialsError> {
+        // Nothing that it signs outlives the authority: it would fail one day and nobody would be told to renew it.
+        let validity = Validity { until: validity.until.min(self.until), ..validity };
         let mut params = params(principal.to_string(), validity);
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.subject_alt_names = vec![uri(&principal.uri(self.cluster))?];
-        match &principal {
+        match principal {
             Principal::Node(node) => {
                 params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
                 params.subject_alt_names.push(dns(&identity::node_server_name(self.cluster, *node))?);
@@ -121,8 +187,7 @@ impl Authority {
             }
             Principal::Client { .. } => {}
         }
-        let certificate = params.signed_by(&key, &self.issuer).map_err(not_issued)?;
-        Credentials::from_pem(&certificate.pem(), &key.serialize_pem(), &self.certificate_pem)
+        Ok(params.signed_by(key, &self.issuer).map_err(not_issued)?.pem())
     }
 }
 
@@ -153,6 +218,6 @@ fn dns(text: &str) -> Result<SanType, CredentialsError> {
     Ok(SanType::DnsName(text.try_into().map_err(not_issued)?))
 }
 
-fn not_issued(error: rcgen::Error) -> CredentialsError {
+fn not_issued(error: impl fmt::Display) -> CredentialsError {
     CredentialsError::Issue { what: error.to_string() }
 }

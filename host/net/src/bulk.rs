@@ -7,10 +7,11 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream};
 
 use crate::error::NetError;
+use crate::frame::{check_length, read_frame};
 use crate::identity::Principal;
 use crate::lane::StreamKind;
 
@@ -52,7 +53,7 @@ impl BulkStream {
     /// The other end of [`BulkStream::open`], after the stream's first byte said what it is.
     pub(crate) async fn accept(from: Principal, send: SendStream, receive: RecvStream) -> Result<BulkStream, NetError> {
         let mut stream = BulkStream { from, header: Bytes::new(), send, receive, finished: false, _connection: None };
-        let header = stream.read_limited(BULK_HEADER_BYTES_MAX).await?;
+        let header = read_frame(&mut stream.receive, BULK_HEADER_BYTES_MAX).await?;
         stream.header = header.ok_or_else(|| NetError::lost("the stream ended before its header"))?;
         Ok(stream)
     }
@@ -75,7 +76,7 @@ impl BulkStream {
 
     /// What one `write_frame` wrote; None after the other side's `finish`. May be mixed with `read_chunk` at frame boundaries.
     pub async fn read_frame(&mut self) -> Result<Option<Bytes>, NetError> {
-        self.read_limited(BULK_FRAME_BYTES_MAX).await
+        read_frame(&mut self.receive, BULK_FRAME_BYTES_MAX).await
     }
 
     /// Writes all bytes; waits while the other side doesn't read.
@@ -102,23 +103,6 @@ impl BulkStream {
             Err(error) => Err(NetError::lost(error)),
         }
     }
-
-    async fn read_limited(&mut self, max: usize) -> Result<Option<Bytes>, NetError> {
-        let Some(first) = self.receive.read_chunk(1, true).await.map_err(NetError::lost)? else {
-            return Ok(None);
-        };
-        let mut length = [first.bytes[0], 0, 0, 0];
-        self.receive.read_exact(&mut length[1..]).await.map_err(NetError::lost)?;
-        let length = u32::from_le_bytes(length) as usize;
-        check_length(length, max)?;
-        let mut frame = BytesMut::new();
-        while frame.len() < length {
-            let chunk = self.receive.read_chunk(length - frame.len(), true).await.map_err(NetError::lost)?;
-            let chunk = chunk.ok_or_else(|| NetError::lost("the stream ended inside a frame"))?;
-            frame.extend_from_slice(&chunk.bytes);
-        }
-        Ok(Some(frame.freeze()))
-    }
 }
 
 impl Drop for BulkStream {
@@ -137,8 +121,4 @@ impl fmt::Debug for BulkStream {
             .field("header_bytes", &self.header.len())
             .finish_non_exhaustive()
     }
-}
-
-fn check_length(bytes: usize, max: usize) -> Result<(), NetError> {
-    if bytes > max { Err(NetError::TooLarge { bytes: bytes as u64, max: max as u64 }) } else { Ok(()) }
 }

@@ -7,12 +7,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, TokioRuntime};
-use rustls::pki_types::CertificateDer;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
@@ -21,10 +20,10 @@ use crate::credentials::Credentials;
 use crate::dial::refused;
 use crate::error::NetError;
 use crate::frame::{CLIENT_FRAME_BYTES_MAX, Frame, FrameReader, FrameWriter, ID_BYTES, ReadEnd};
-use crate::identity::{self, Principal};
+use crate::identity::{self, Holder, Principal};
 use crate::lane::{StreamKind, open_greeted};
 use crate::outbox::{Outbox, Room};
-use crate::refusal::{CloseCode, describe};
+use crate::refusal::{Cause, CloseCode, Refusal, describe};
 use crate::requests::{REQUEST_UNITS_MAX, units};
 use crate::{tls, transport};
 
@@ -33,32 +32,61 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Connects with one identity, over one UDP socket for each IP version that is asked for.
 pub struct Dialler {
-    config: ClientConfig,
+    identity: RwLock<Identity>,
     server_name: String,
     v4: Mutex<Option<Endpoint>>,
     v6: Mutex<Option<Endpoint>>,
+}
+
+/// What it shows; replaced as a whole.
+struct Identity {
     credentials: Credentials,
+    config: ClientConfig,
+}
+
+impl Identity {
+    fn new(credentials: &Credentials) -> Result<Identity, NetError> {
+        let mut config = ClientConfig::new(Arc::new(tls::client_config(credentials, tls::ALPN_CLIENT)?));
+        config.transport_config(transport::client_transport());
+        Ok(Identity { credentials: credentials.clone(), config })
+    }
 }
 
 impl Dialler {
     /// Nothing is sent before [`Dialler::connect`].
     pub fn new(credentials: &Credentials) -> Result<Dialler, NetError> {
-        let mut config = ClientConfig::new(Arc::new(tls::client_config(credentials, tls::ALPN_CLIENT)?));
-        config.transport_config(transport::client_transport());
         Ok(Dialler {
-            config,
+            identity: RwLock::new(Identity::new(credentials)?),
             server_name: identity::cluster_server_name(credentials.cluster()),
             v4: Mutex::default(),
             v6: Mutex::default(),
-            credentials: credentials.clone(),
         })
+    }
+
+    /// Shows these credentials on every further connection; those that stand keep standing. They must be for the same holder in the same
+    /// cluster under the same authority's key.
+    pub fn set_credentials(&self, credentials: &Credentials) -> Result<(), NetError> {
+        let new = Identity::new(credentials)?;
+        let mut identity = self.identity.write().expect(UNPOISONED);
+        identity
+            .credentials
+            .check_successor(credentials)
+            .map_err(|what| NetError::Tls { what: format!("these credentials can't be used here: {what}") })?;
+        *identity = new;
+        Ok(())
+    }
+
+    /// What it shows at present.
+    pub fn credentials(&self) -> Credentials {
+        self.identity.read().expect(UNPOISONED).credentials.clone()
     }
 
     /// Connects to the node at that address, whichever of the cluster it is. Needs a tokio runtime.
     pub async fn connect(&self, address: SocketAddr) -> Result<ClientConnection, NetError> {
+        let config = self.identity.read().expect(UNPOISONED).config.clone();
         let connecting = self
             .endpoint(address)?
-            .connect_with(self.config.clone(), address, &self.server_name)
+            .connect_with(config, address, &self.server_name)
             .map_err(|error| NetError::lost(format!("{address} can't be dialled: {error}")))?;
         let connect = async {
             let connection = connecting.await?;
@@ -82,7 +110,7 @@ impl Dialler {
             return Ok(endpoint.clone());
         }
         let socket = transport::bind(any)?;
-        let config = transport::endpoint_config(&self.credentials);
+        let config = transport::endpoint_config(&tls::random_bytes::<32>());
         let endpoint = Endpoint::new(config, None, socket, Arc::new(TokioRuntime))
             .map_err(|source| NetError::Bind { address: any, source })?;
         Ok(slot.insert(endpoint).clone())
@@ -91,9 +119,11 @@ impl Dialler {
 
 impl fmt::Debug for Dialler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dialler").field("credentials", &self.credentials).finish_non_exhaustive()
+        f.debug_struct("Dialler").field("credentials", &self.credentials()).finish_non_exhaustive()
     }
 }
+
+const UNPOISONED: &str = "nothing panics while it holds the identity";
 
 /// A connection to one node. Clones share it; it closes when the last one (and the last bulk stream on it) is dropped.
 #[derive(Clone)]
@@ -145,6 +175,11 @@ impl ClientConnection {
         describe(&self.shared.connection.closed().await)
     }
 
+    /// What the node refused this client for, once the connection has ended for that: revoked, for one. None for every other end.
+    pub fn refusal(&self) -> Option<Refusal> {
+        Cause::refusal_by_them(&self.shared.connection.close_reason()?)
+    }
+
     /// The node at the other end, as its certificate says.
     pub fn node(&self) -> &Principal {
         &self.shared.node
@@ -166,10 +201,7 @@ impl ClientConnection {
     }
 
     fn start(connection: Connection, send: SendStream, receive: RecvStream) -> Result<ClientConnection, NetError> {
-        let chain = connection.peer_identity().and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
-        let certificate = chain.and_then(|chain| chain.into_iter().next());
-        let certificate = certificate.ok_or_else(|| NetError::lost("the node showed no certificate"))?;
-        let (_, node) = Principal::from_certificate(&certificate).map_err(NetError::lost)?;
+        let Holder { principal: node, .. } = Holder::of(&connection).map_err(NetError::lost)?;
         let shared = Arc::new(Shared {
             connection: connection.clone(),
             node,

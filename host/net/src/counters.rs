@@ -43,10 +43,16 @@ counters! {
     refused_certificate,
     /// Connections refused: a good certificate, but not for this (a client as a peer, a node with our own id).
     refused_role,
+    /// Connections refused or cut off: a certificate that was revoked, a node that was removed.
+    refused_revoked,
     /// Connections refused because there were too many of them or of handshakes.
     refused_busy,
     /// Handshakes that ended otherwise: given up, timed out, broken.
     handshakes_failed,
+    /// Joins that were handed over to be decided.
+    joins,
+    /// Joins that were refused before that: no good request, or one that came to nothing.
+    joins_refused,
     /// Frames or streams that broke the format; each cost its connection.
     malformed,
     /// Frames to peers not sent: the control lane was full or its peer not connected.

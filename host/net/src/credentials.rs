@@ -7,17 +7,18 @@ use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::identity::{self, ClusterId, Principal};
+use crate::identity::{self, ClusterId, Holder, Principal, Serial};
+use crate::request::{CertificateRequest, IdentityKey};
 use crate::tls;
+use crate::token::AuthorityPin;
 
 const CERTIFICATE_FILE: &str = "certificate.pem";
-const KEY_FILE: &str = "key.pem";
+pub(crate) const KEY_FILE: &str = "key.pem";
 const CA_FILE: &str = "ca.pem";
 /// Longest file that is read as a certificate or a key.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
@@ -27,7 +28,10 @@ const FILE_BYTES_MAX: u64 = 256 * 1024;
 pub struct Credentials {
     cluster: ClusterId,
     principal: Principal,
+    serial: Serial,
+    from: SystemTime,
     until: SystemTime,
+    pin: AuthorityPin,
     certificate_pem: String,
     key_pem: String,
     ca_pem: String,
@@ -64,9 +68,59 @@ impl Credentials {
         &self.principal
     }
 
+    /// The certificate's own number.
+    pub fn serial(&self) -> Serial {
+        self.serial
+    }
+
+    /// When the certificate begins to be valid: a day before it was made, because clocks differ.
+    pub fn valid_from(&self) -> SystemTime {
+        self.from
+    }
+
     /// When the certificate stops being valid.
     pub fn valid_until(&self) -> SystemTime {
         self.until
+    }
+
+    /// Whether two thirds of the certificate's time are over: a renewal that fails can then be tried again for weeks.
+    pub fn renewal_due(&self, now: SystemTime) -> bool {
+        let lifetime = self.until.duration_since(self.from).unwrap_or_default();
+        now >= self.from + lifetime * 2 / 3
+    }
+
+    /// What a renewal sends to the cluster. It is for the same key: two files that are renewed one after the other then always fit together,
+    /// and stateless resets (which come from the key) still reach whoever talks to this node's previous life.
+    pub fn renewal_request(&self) -> Result<CertificateRequest, CredentialsError> {
+        let key = IdentityKey::from_pem(&self.key_pem)
+            .ok_or_else(|| CredentialsError::Issue { what: "only a key of ECDSA P-256 can be renewed".to_string() })?;
+        Ok(key.request())
+    }
+
+    /// These credentials with the certificate that the cluster answered. An error if it is for somebody else.
+    pub fn renewed(&self, certificate_pem: &str, ca_pem: &str) -> Result<Credentials, CredentialsError> {
+        let renewed = Credentials::from_pem(certificate_pem, &self.key_pem, ca_pem)?;
+        self.check_successor(&renewed).map_err(|what| CredentialsError::Issue { what })?;
+        Ok(renewed)
+    }
+
+    /// The authority's mark in tokens.
+    pub fn authority_pin(&self) -> AuthorityPin {
+        self.pin
+    }
+
+    /// Whether that authority's key signed the certificate.
+    pub(crate) fn is_signed_by(&self, ca: &[u8]) -> bool {
+        identity::is_signed_by(&self.der().0, ca).unwrap_or(false)
+    }
+
+    /// Whether others may take the place of these while connections stand: same cluster, same holder, same authority's key.
+    pub(crate) fn check_successor(&self, other: &Credentials) -> Result<(), String> {
+        if other.cluster != self.cluster || other.principal != self.principal {
+            let (ours, theirs) = ((self.cluster, &self.principal), (other.cluster, &other.principal));
+            return Err(format!("they belong to {} of {}, not to {} of {}", theirs.1, theirs.0, ours.1, ours.0));
+        }
+        if other.pin != self.pin { Err("their authority has another key".to_string()) } else { Ok(()) }
     }
 
     /// The certificate, as text.
@@ -90,19 +144,22 @@ impl Credentials {
         let certificate = certificate_der(&certificate_path, texts[0])?;
         let ca = certificate_der(&ca_path, texts[2])?;
         let key = key_der(&key_path, texts[1])?;
-        let (cluster, principal) =
-            Principal::from_certificate(&certificate).map_err(|error| damaged(&certificate_path, error.to_string()))?;
-        let ca_cluster = identity::authority_cluster(&ca).map_err(|error| damaged(&ca_path, error.to_string()))?;
+        let unfit = |error: identity::IdentityError| damaged(&certificate_path, error.to_string());
+        let Holder { cluster, principal, serial } = Holder::from_certificate(&certificate).map_err(unfit)?;
+        let (pin, ca_cluster) = AuthorityPin::of(&ca).map_err(|error| damaged(&ca_path, error.to_string()))?;
         if ca_cluster != cluster {
             let what = format!("the authority of {ca_cluster}, but the certificate belongs to {cluster}");
             return Err(damaged(&ca_path, what));
         }
         tls::check_key(certificate.clone(), key).map_err(|error| damaged(&key_path, error))?;
-        let until = not_after(&certificate).map_err(|error| damaged(&certificate_path, error))?;
+        let (from, until) = identity::validity(&certificate).map_err(unfit)?;
         Ok(Credentials {
             cluster,
             principal,
+            serial,
+            from,
             until,
+            pin,
             certificate_pem: texts[0].to_string(),
             key_pem: texts[1].to_string(),
             ca_pem: texts[2].to_string(),
@@ -227,10 +284,4 @@ fn key_der(path: &Path, pem: &str) -> Result<PrivateKeyDer<'static>, Credentials
     // The parser's own error might quote what it read, so only its kind is told.
     PrivateKeyDer::from_pem_slice(pem.as_bytes())
         .map_err(|_| CredentialsError::Damaged { path: path.to_path_buf(), what: "no private key in PEM".to_string() })
-}
-
-fn not_after(der: &[u8]) -> Result<SystemTime, String> {
-    let (_, certificate) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
-    let seconds = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0);
-    Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }

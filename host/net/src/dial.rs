@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 use quinn::{Connection, SendStream};
 use tokio::time::timeout;
 
+use crate::access::Pass;
 use crate::counters::{Tally, add};
 use crate::error::NetError;
 use crate::frame::FrameWriter;
-use crate::identity;
+use crate::identity::{self, Holder};
 use crate::lane::{StreamKind, open_append, open_greeted};
 use crate::link::Link;
 use crate::net::{NetEvent, Shared};
 use crate::outbox::Outbox;
-use crate::refusal::{Cause, CloseCode, describe};
+use crate::refusal::{Cause, CloseCode, Refusal, describe};
 
 /// One attempt to reach a peer; within it QUIC itself asks again after 150, 300 and 600 ms.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,6 +29,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// A peer that was not reached for so long is worth a warning: nodes that start together come up one after the other.
 const MISSED: Duration = Duration::from_secs(5);
+/// How long a connection whose streams failed may take to say why.
+const EPITAPH: Duration = Duration::from_millis(100);
 /// A connection that stood this long was a success; a shorter one (refused after the handshake) must not become a hot loop.
 const SUCCESS: Duration = Duration::from_secs(1);
 
@@ -50,6 +53,11 @@ async fn keep_connected(shared: &Shared, link: &Link) {
     let mut connected_before = false;
     let mut missed_since = Instant::now();
     while !shared.is_closing() {
+        // A peer that was removed is told so when it dials us.
+        tokio::select! {
+            () = shared.gatekeeper.wait_not_removed(link.node) => {}
+            () = shared.wait_closing() => return,
+        }
         let dialled = tokio::select! {
             dialled = dial(shared, link) => dialled,
             () = link.prodded_after(PATIENCE) => continue,
@@ -57,14 +65,16 @@ async fn keep_connected(shared: &Shared, link: &Link) {
         };
         match dialled {
             Ok(_) if shared.is_closing() => return,
-            Ok((connection, control, append)) => {
+            Ok((connection, control, append, pass)) => {
                 let stood = Instant::now();
                 add(&shared.tally.peers_connected, 1);
                 add(&shared.tally.reconnects, usize::from(std::mem::replace(&mut connected_before, true)));
                 tracing::debug!(peer = %link.node, address = %link.address, "connected");
+                shared.forgive(link.node);
                 link.up(&connection);
                 shared.send_event(NetEvent::PeerUp(link.node)).await;
                 let end = hold(shared, link, &connection, control, append).await;
+                drop(pass);
                 link.down(&shared.tally);
                 tracing::debug!(peer = %link.node, %end, "connection ended");
                 shared.send_event(NetEvent::PeerDown(link.node)).await;
@@ -92,13 +102,13 @@ async fn keep_connected(shared: &Shared, link: &Link) {
     }
 }
 
-type Dialled = (Connection, SendStream, SendStream);
+type Dialled = (Connection, SendStream, SendStream, Pass);
 
 async fn dial(shared: &Shared, link: &Link) -> Result<Dialled, NetError> {
     let name = identity::node_server_name(shared.cluster, link.node);
     let connecting = shared
         .endpoint
-        .connect_with(shared.dialler.clone(), link.address, &name)
+        .connect_with(shared.dialler(), link.address, &name)
         .map_err(|error| NetError::lost(format!("{} can't be dialled: {error}", link.address)))?;
     let connect = async {
         let connection = connecting.await?;
@@ -107,10 +117,29 @@ async fn dial(shared: &Shared, link: &Link) -> Result<Dialled, NetError> {
         Ok((connection, control, append))
     };
     match timeout(DIAL_TIMEOUT, connect).await {
-        Ok(Ok(dialled)) => Ok(dialled),
-        Ok(Err(error)) => Err(refused(link.address, DIAL_TIMEOUT, &error)),
+        Ok(Ok((connection, control, append))) => match admit(shared, &connection) {
+            Ok(pass) => Ok((connection, control, append, pass)),
+            Err(refusal) => {
+                refusal.close_code().close(&connection, None);
+                Err(refused_by_us(link.address, refusal))
+            }
+        },
+        Ok(Err(error)) => {
+            shared.heed(link.node, &error);
+            Err(refused(link.address, DIAL_TIMEOUT, &error))
+        }
         Err(_) => Err(NetError::NoAnswer { address: link.address, seconds: DIAL_TIMEOUT.as_secs() }),
     }
+}
+
+/// The node that was dialled is out as well as one that dials us would be.
+fn admit(shared: &Shared, connection: &Connection) -> Result<Pass, Refusal> {
+    let holder = Holder::of(connection).map_err(|_| Refusal::BadCertificate)?;
+    shared.gatekeeper.enter(connection, &holder)
+}
+
+fn refused_by_us(address: SocketAddr, cause: Refusal) -> NetError {
+    NetError::Refused { by: format!("us (what answers at {address})"), what: cause.to_string(), cause }
 }
 
 /// What a dialler tells about a connection that didn't come about.
@@ -120,10 +149,10 @@ pub(crate) fn refused(address: SocketAddr, waited: Duration, error: &quinn::Conn
         Cause::Silence => NetError::NoAnswer { address, seconds: waited.as_secs() },
         Cause::Other(what) => NetError::Lost { what },
         Cause::BrokenOff => NetError::Lost { what: cause.to_string() },
-        Cause::Protocol | Cause::Foreign | Cause::Certificate(_) | Cause::Role | Cause::Busy => {
-            let by = if by_them { address.to_string() } else { format!("us (what answers at {address})") };
-            NetError::Refused { by, what: cause.to_string() }
+        Cause::Refused(cause) if by_them => {
+            NetError::Refused { by: address.to_string(), what: cause.to_string(), cause }
         }
+        Cause::Refused(cause) => refused_by_us(address, cause),
     }
 }
 
@@ -142,13 +171,20 @@ async fn hold(
         )
     };
     tokio::select! {
-        error = connection.closed() => describe(&error),
+        error = connection.closed() => {
+            shared.heed(link.node, &error);
+            describe(&error)
+        }
         written = lanes => match written {
             Ok(_) => {
                 CloseCode::Stopping.close(connection, None);
                 "finished".to_string()
             }
             Err(error) => {
+                // A stream fails just before its connection knows why.
+                if let Ok(error) = timeout(EPITAPH, connection.closed()).await {
+                    shared.heed(link.node, &error);
+                }
                 CloseCode::Done.close(connection, None);
                 error.to_string()
             }

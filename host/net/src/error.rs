@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use outboard_raft::NodeId;
 
+use crate::refusal::Refusal;
+
 /// Why a node's net or one of its streams doesn't work.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
@@ -16,7 +18,7 @@ pub enum NetError {
         /// What the system said.
         source: io::Error,
     },
-    /// The credentials don't make a TLS configuration.
+    /// The credentials don't make a TLS configuration, or can't take the place of those in use.
     #[error("TLS can't be set up: {what}")]
     Tls {
         /// The cause.
@@ -44,8 +46,10 @@ pub enum NetError {
     Refused {
         /// Who refused: `us` or an address.
         by: String,
-        /// The cause.
+        /// The cause in words.
         what: String,
+        /// The cause.
+        cause: Refusal,
     },
     /// The connection or the stream ended.
     #[error("the connection was lost: {what}")]

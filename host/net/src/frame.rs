@@ -141,6 +141,29 @@ impl FrameReader {
     }
 }
 
+/// The next frame of a stream that is read frame by frame; None at its end. Nothing is allocated for a length that is only claimed.
+pub(crate) async fn read_frame(stream: &mut RecvStream, bytes_max: usize) -> Result<Option<Bytes>, NetError> {
+    let Some(first) = stream.read_chunk(1, true).await.map_err(NetError::lost)? else {
+        return Ok(None);
+    };
+    let mut length = [first.bytes[0], 0, 0, 0];
+    stream.read_exact(&mut length[1..]).await.map_err(NetError::lost)?;
+    let length = u32::from_le_bytes(length) as usize;
+    check_length(length, bytes_max)?;
+    let mut frame = BytesMut::new();
+    while frame.len() < length {
+        let chunk = stream.read_chunk(length - frame.len(), true).await.map_err(NetError::lost)?;
+        let chunk = chunk.ok_or_else(|| NetError::lost(Malformed::Truncated))?;
+        frame.extend_from_slice(&chunk.bytes);
+    }
+    Ok(Some(frame.freeze()))
+}
+
+/// Whether so many bytes may be one frame.
+pub(crate) fn check_length(bytes: usize, max: usize) -> Result<(), NetError> {
+    if bytes > max { Err(NetError::TooLarge { bytes: bytes as u64, max: max as u64 }) } else { Ok(()) }
+}
+
 /// A frame on its way out.
 #[derive(Debug)]
 pub(crate) struct Frame {

@@ -5,16 +5,19 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{Duration, SystemTime};
 
 use outboard_raft::NodeId;
+use rustls::pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use crate::base32;
 
 /// Longest name of a client, in bytes.
 pub const CLIENT_NAME_BYTES_MAX: usize = 64;
 
 const SCHEME: &str = "spiffe://";
-/// Base 32 without the letters that are read as digits, in lower case because the text also stands in DNS names.
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const DIGITS: usize = 26;
 
 /// The identity of a cluster, drawn once when it is made; shown as `c-` and 26 characters.
@@ -38,7 +41,7 @@ impl fmt::Display for ClusterId {
         f.write_str("c-")?;
         for digit in (0..DIGITS).rev() {
             let value = (self.0 >> (digit * 5)) & 31;
-            write!(f, "{}", ALPHABET[value as usize] as char)?;
+            write!(f, "{}", base32::ALPHABET[value as usize] as char)?;
         }
         Ok(())
     }
@@ -58,22 +61,22 @@ impl FromStr for ClusterId {
         let digits = text.strip_prefix("c-").filter(|digits| digits.len() == DIGITS).ok_or_else(wrong)?;
         let mut value = 0u128;
         for byte in digits.bytes() {
-            let digit = ALPHABET.iter().position(|known| *known == byte.to_ascii_lowercase()).ok_or_else(wrong)?;
+            let digit = base32::value(byte).ok_or_else(wrong)?;
             // 26 digits hold 130 bits: the first may only use three of its five.
             if value >> 123 != 0 {
                 return Err(wrong());
             }
-            value = value << 5 | digit as u128;
+            value = value << 5 | u128::from(digit);
         }
         Ok(ClusterId(value))
     }
 }
 
 /// The holder of a certificate.
-#[derive(Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
+#[derive(Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug, Serialize, Deserialize)]
 pub enum Principal {
     /// A member (or a member to be) of the cluster.
-    Node(NodeId),
+    Node(#[serde(with = "PlainNodeId")] NodeId),
     /// A user of the cluster; what it may do is not this room's matter.
     Client {
         /// 1 to [`CLIENT_NAME_BYTES_MAX`] letters, digits, `.`, `_` or `-`.
@@ -124,6 +127,71 @@ impl fmt::Display for Principal {
     }
 }
 
+/// [`NodeId`] as its number: its own room has no dependencies, serde among them.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "NodeId")]
+struct PlainNodeId(u64);
+
+/// The serial number of a certificate: drawn by the [`Authority`](crate::Authority), so it names one certificate for ever.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+pub struct Serial(pub u128);
+
+impl fmt::Display for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Serial {
+    type Err = IdentityError;
+
+    fn from_str(text: &str) -> Result<Serial, IdentityError> {
+        let wrong = || IdentityError(format!("{text:?} is not a serial number (32 hexadecimal digits)"));
+        let legal = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !legal {
+            return Err(wrong());
+        }
+        u128::from_str_radix(text, 16).map(Serial).map_err(|_| wrong())
+    }
+}
+
+/// What a certificate that TLS has verified says of its holder.
+#[derive(Clone, Eq, PartialEq, Debug)]
+pub(crate) struct Holder {
+    pub(crate) cluster: ClusterId,
+    pub(crate) principal: Principal,
+    pub(crate) serial: Serial,
+}
+
+impl Holder {
+    pub(crate) fn from_certificate(der: &[u8]) -> Result<Holder, IdentityError> {
+        let (cluster, principal) = Principal::parse_uri(&certificate_uri(der)?)?;
+        let (_, certificate) = parse(der)?;
+        let mut serial = 0u128;
+        for byte in certificate.raw_serial() {
+            if serial >> 120 != 0 {
+                return Err(IdentityError("the certificate's serial number is too long to be ours".to_string()));
+            }
+            serial = serial << 8 | u128::from(*byte);
+        }
+        Ok(Holder { cluster, principal, serial: Serial(serial) })
+    }
+
+    /// Of the other side of a connection; an error if it showed no certificate.
+    pub(crate) fn of(connection: &quinn::Connection) -> Result<Holder, IdentityError> {
+        let chain = connection.peer_identity().and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
+        let certificate = chain.and_then(|chain| chain.into_iter().next());
+        let certificate = certificate.ok_or_else(|| IdentityError("no certificate was shown".to_string()))?;
+        Holder::from_certificate(&certificate)
+    }
+}
+
 /// Bytes or text that name nobody; the text says what was found.
 #[derive(Clone, Eq, PartialEq, Debug, thiserror::Error)]
 #[error("{0}")]
@@ -156,10 +224,31 @@ pub(crate) fn cluster_server_name(cluster: ClusterId) -> String {
     format!("{cluster}.outboard")
 }
 
+/// A certificate's public key (SPKI in DER).
+pub(crate) fn public_key(der: &[u8]) -> Result<Vec<u8>, IdentityError> {
+    let (_, certificate) = parse(der)?;
+    Ok(certificate.public_key().raw.to_vec())
+}
+
+/// Whether the authority's key signed the certificate.
+pub(crate) fn is_signed_by(certificate: &[u8], authority: &[u8]) -> Result<bool, IdentityError> {
+    let ((_, certificate), (_, authority)) = (parse(certificate)?, parse(authority)?);
+    Ok(certificate.verify_signature(Some(authority.public_key())).is_ok())
+}
+
+/// When a certificate begins and ceases to hold.
+pub(crate) fn validity(der: &[u8]) -> Result<(SystemTime, SystemTime), IdentityError> {
+    let (_, certificate) = parse(der)?;
+    let time = |time: x509_parser::time::ASN1Time| {
+        let seconds = u64::try_from(time.timestamp()).unwrap_or(0);
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    };
+    Ok((time(certificate.validity().not_before), time(certificate.validity().not_after)))
+}
+
 fn certificate_uri(der: &[u8]) -> Result<String, IdentityError> {
-    let unreadable = |error: String| IdentityError(format!("the certificate can't be read: {error}"));
-    let (_, certificate) = X509Certificate::from_der(der).map_err(|error| unreadable(error.to_string()))?;
-    let names = certificate.subject_alternative_name().map_err(|error| unreadable(error.to_string()))?;
+    let (_, certificate) = parse(der)?;
+    let names = certificate.subject_alternative_name().map_err(unreadable)?;
     let mut uris = names
         .iter()
         .flat_map(|names| &names.value.general_names)
@@ -169,6 +258,17 @@ fn certificate_uri(der: &[u8]) -> Result<String, IdentityError> {
         (None, _) => Err(IdentityError("the certificate names nobody (no URI)".to_string())),
         (Some(_), Some(_)) => Err(IdentityError("the certificate has more than one URI".to_string())),
     }
+}
+
+/// What a joiner asks for, who doesn't know the cluster's id yet: nobody has it, the authority's key is what is checked.
+pub(crate) const JOIN_SERVER_NAME: &str = "join.outboard";
+
+fn parse(der: &[u8]) -> Result<(&[u8], X509Certificate<'_>), IdentityError> {
+    X509Certificate::from_der(der).map_err(unreadable)
+}
+
+fn unreadable(error: impl fmt::Display) -> IdentityError {
+    IdentityError(format!("the certificate can't be read: {error}"))
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ pub(crate) enum StreamKind {
     Append,
     Requests,
     Bulk,
+    Join,
 }
 
 impl StreamKind {
@@ -39,11 +40,12 @@ impl StreamKind {
             StreamKind::Append => 2,
             StreamKind::Requests => 3,
             StreamKind::Bulk => 4,
+            StreamKind::Join => 5,
         }
     }
 
     pub(crate) fn parse(byte: u8) -> Result<StreamKind, Malformed> {
-        [StreamKind::Control, StreamKind::Append, StreamKind::Requests, StreamKind::Bulk]
+        [StreamKind::Control, StreamKind::Append, StreamKind::Requests, StreamKind::Bulk, StreamKind::Join]
             .into_iter()
             .find(|kind| kind.byte() == byte)
             .ok_or(Malformed::UnknownKind(byte))
@@ -53,7 +55,7 @@ impl StreamKind {
     pub(crate) fn priority(self) -> i32 {
         match self {
             StreamKind::Control => 2,
-            StreamKind::Append | StreamKind::Requests => 1,
+            StreamKind::Append | StreamKind::Requests | StreamKind::Join => 1,
             StreamKind::Bulk => 0,
         }
     }

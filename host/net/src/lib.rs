@@ -24,35 +24,56 @@
 //! Never: retries, interprets frames, writes files other than credentials, starts threads. It runs inside its caller's tokio runtime.
 //! Tests: `tests/`, over real sockets on loopback; speed: `examples/pingpong.rs`.
 
+mod access;
 mod authority;
+mod base32;
 mod bulk;
 mod client;
 mod counters;
 mod credentials;
 mod dial;
+mod enrol;
 mod error;
 mod frame;
 mod identity;
+mod join;
+mod joiner;
 mod lane;
 mod link;
 mod net;
 mod outbox;
+mod pin;
+mod proof;
+mod record;
 mod refusal;
+mod request;
 mod requests;
 mod serve;
 mod tls;
+mod token;
 mod transport;
 
+pub use access::Access;
 pub use authority::{AUTHORITY_LIFETIME, Authority, CERTIFICATE_LIFETIME, CLOCK_SKEW_MAX, Validity};
 pub use bulk::{BULK_FRAME_BYTES_MAX, BULK_HEADER_BYTES_MAX, BulkStream};
 pub use client::{CONNECT_TIMEOUT, ClientConnection, Dialler, RequestError};
 pub use counters::Counters;
 pub use credentials::{Credentials, CredentialsError};
+pub use enrol::{DECISION_TIMEOUT, JOINS_MAX, JoinRequest};
 pub use error::NetError;
 pub use frame::{CLIENT_FRAME_BYTES_MAX, PEER_FRAME_BYTES_MAX};
-pub use identity::{CLIENT_NAME_BYTES_MAX, ClusterId, IdentityError, Principal};
+pub use identity::{CLIENT_NAME_BYTES_MAX, ClusterId, IdentityError, Principal, Serial};
+pub use join::{
+    ADVERTISED_BYTES_MAX, JOIN_ANSWER_BYTES_MAX, JOIN_DETAILS_BYTES_MAX, JOIN_REQUEST_BYTES_MAX, JoinAnswer,
+    JoinRefusal, Unreadable, fuzz, is_local_only,
+};
+pub use joiner::{Admitted, JOIN_CONNECT_TIMEOUT, JoinError, JoinOffer, join};
 pub use lane::Lane;
 pub use link::{LinkStatus, PeerSender};
 pub use net::{Limits, Listen, Net, NetEvent, Options};
-
+pub use proof::Verifier;
+pub use record::{KeyHash, Permit, TOKEN_USES_MAX, TokenRecord};
+pub use refusal::Refusal;
+pub use request::{CertificateRequest, IdentityKey, REQUEST_BYTES_MAX, RequestRefused};
 pub use requests::{ClientInfo, REQUEST_UNITS_MAX, Responder, UNIT_BYTES};
+pub use token::{AuthorityPin, Role, Token, TokenError, TokenId, TokenKind};

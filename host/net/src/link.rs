@@ -110,6 +110,13 @@ impl Links {
         }
     }
 
+    /// Those without a connection are dialled at once.
+    pub(crate) fn prod_those_down(&self) {
+        for link in self.0.read().expect(UNPOISONED).values().filter(|link| link.connection().is_none()) {
+            link.prod.notify_one();
+        }
+    }
+
     pub(crate) fn status(&self) -> Vec<LinkStatus> {
         let links = self.0.read().expect(UNPOISONED);
         links

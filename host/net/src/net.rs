@@ -4,23 +4,25 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use outboard_raft::NodeId;
-use quinn::{ClientConfig, Connection, Endpoint, TokioRuntime};
-use tokio::sync::{mpsc, watch};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, TokioRuntime};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use crate::access::{Access, Gatekeeper};
 use crate::bulk::BulkStream;
-use crate::counters::{Counters, Tally};
+use crate::counters::{Counters, Tally, add};
 use crate::credentials::Credentials;
+use crate::enrol::{JOINS_MAX, JoinRequest};
 use crate::error::NetError;
 use crate::identity::{ClusterId, Principal};
 use crate::link::{LinkStatus, Links, PeerSender};
-use crate::refusal::CloseCode;
+use crate::refusal::{Cause, CloseCode, Refusal};
 use crate::requests::{ClientInfo, Responder};
 use crate::{dial, serve, tls, transport};
 
@@ -61,12 +63,15 @@ pub struct Options {
     pub peers: BTreeMap<NodeId, SocketAddr>,
     /// How many may come.
     pub limits: Limits,
+    /// Where those who join by a token are to be decided. Without it the node doesn't offer `outboard-join/1`, and whoever shows no
+    /// certificate fails in TLS already.
+    pub joins: Option<mpsc::Sender<JoinRequest>>,
 }
 
 impl Options {
-    /// With the usual limits.
+    /// With the usual limits, and without joins.
     pub fn new(listen: impl Into<Listen>, credentials: Credentials, peers: BTreeMap<NodeId, SocketAddr>) -> Options {
-        Options { listen: listen.into(), credentials, peers, limits: Limits::default() }
+        Options { listen: listen.into(), credentials, peers, limits: Limits::default(), joins: None }
     }
 }
 
@@ -122,18 +127,21 @@ impl Net {
     /// Binds the port, starts accepting and dialling. Runs on the current tokio runtime; events arrive on `events`, whose capacity
     /// bounds how many batches wait: readers stop while it is full.
     pub async fn bind(options: Options, events: mpsc::Sender<NetEvent>) -> Result<Net, NetError> {
-        let Options { listen, credentials, peers, limits } = options;
+        let Options { listen, credentials, peers, limits, joins } = options;
         let Principal::Node(node) = *credentials.principal() else {
             return Err(NetError::NotANode { principal: credentials.principal().to_string() });
         };
-        let endpoint = endpoint(listen, &credentials)?;
-        let mut dialler = ClientConfig::new(Arc::new(tls::client_config(&credentials, tls::ALPN_PEER)?));
-        dialler.transport_config(transport::peer_transport());
+        let endpoint = endpoint(listen, &credentials, joins.is_some())?;
+        let dialler = dialler(&credentials)?;
         let shared = Arc::new(Shared {
             node,
             cluster: credentials.cluster(),
             endpoint,
-            dialler,
+            identity: RwLock::new(Identity { credentials, dialler }),
+            gatekeeper: Gatekeeper::new(),
+            cut_off: watch::Sender::default(),
+            joins,
+            joins_room: Semaphore::new(JOINS_MAX),
             limits,
             tally: Arc::default(),
             events,
@@ -180,6 +188,45 @@ impl Net {
         tasks.extend(new.into_iter().map(|link| tokio::spawn(dial::run(self.shared.clone(), link)).abort_handle()));
     }
 
+    /// Shows these credentials from now on, to whoever dials and to whom it dials. Connections that stand keep standing, requests under way
+    /// come to their end. They must be for the same node of the same cluster under the same authority's key.
+    pub fn set_credentials(&self, credentials: Credentials) -> Result<(), NetError> {
+        let dialler = dialler(&credentials)?;
+        let server = transport::server_config(&credentials, self.shared.joins.is_some())?;
+        let mut identity = self.shared.identity.write().expect("nothing panics while it holds the identity");
+        identity
+            .credentials
+            .check_successor(&credentials)
+            .map_err(|what| NetError::Tls { what: format!("these credentials can't be used here: {what}") })?;
+        *identity = Identity { credentials, dialler };
+        self.shared.endpoint.set_server_config(Some(server));
+        drop(identity);
+        // Whoever was refused for the old ones is dialled at once.
+        self.shared.links.prod_those_down();
+        Ok(())
+    }
+
+    /// What it shows at present.
+    pub fn credentials(&self) -> Credentials {
+        self.shared.identity.read().expect("nothing panics while it holds the identity").credentials.clone()
+    }
+
+    /// Who is out, from now on: checked at each handshake, and at once against every connection that stands, whoever dialled it. Those who
+    /// are cut off read why. The default lets everybody in whose certificate holds.
+    pub fn set_access(&self, access: Access) {
+        for (connection, principal, refusal) in self.shared.gatekeeper.set(access) {
+            add(&self.shared.tally.refused_revoked, 1);
+            tracing::info!(%principal, address = %connection.remote_address(), "cut off: {refusal}");
+            refusal.close_code().close(&connection, None);
+        }
+    }
+
+    /// The peers that say that this node is out, and why: it was removed from the cluster, or its certificate revoked. A peer that takes us
+    /// in again takes its word back. One peer may be mistaken or malicious; when a majority says so, it is so.
+    pub fn cut_off(&self) -> watch::Receiver<BTreeMap<NodeId, Refusal>> {
+        self.shared.cut_off.subscribe()
+    }
+
     /// Opens a bulk stream to a peer whose link is up; waits while too many are open already.
     pub async fn open_bulk(&self, to: NodeId, header: Bytes) -> Result<BulkStream, NetError> {
         let link = self.shared.links.get(to).ok_or(NetError::NotConnected(to))?;
@@ -219,7 +266,14 @@ impl Drop for Net {
     }
 }
 
-fn endpoint(listen: Listen, credentials: &Credentials) -> Result<Endpoint, NetError> {
+/// How peers are dialled.
+fn dialler(credentials: &Credentials) -> Result<ClientConfig, NetError> {
+    let mut dialler = ClientConfig::new(Arc::new(tls::client_config(credentials, tls::ALPN_PEER)?));
+    dialler.transport_config(transport::peer_transport());
+    Ok(dialler)
+}
+
+fn endpoint(listen: Listen, credentials: &Credentials, takes_joins: bool) -> Result<Endpoint, NetError> {
     let socket = match listen {
         Listen::Address(address) => transport::bind(address)?,
         Listen::Socket(socket) => {
@@ -229,8 +283,8 @@ fn endpoint(listen: Listen, credentials: &Credentials) -> Result<Endpoint, NetEr
     };
     let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
     let address = socket.local_addr().unwrap_or(unspecified);
-    let config = transport::endpoint_config(credentials);
-    let server = transport::server_config(credentials)?;
+    let config = transport::endpoint_config(credentials.key_pem().as_bytes());
+    let server = transport::server_config(credentials, takes_joins)?;
     Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))
         .map_err(|source| NetError::Bind { address, source })
 }
@@ -240,8 +294,11 @@ pub(crate) struct Shared {
     pub(crate) node: NodeId,
     pub(crate) cluster: ClusterId,
     pub(crate) endpoint: Endpoint,
-    /// How peers are dialled.
-    pub(crate) dialler: ClientConfig,
+    identity: RwLock<Identity>,
+    pub(crate) gatekeeper: Arc<Gatekeeper>,
+    cut_off: watch::Sender<BTreeMap<NodeId, Refusal>>,
+    pub(crate) joins: Option<mpsc::Sender<JoinRequest>>,
+    pub(crate) joins_room: Semaphore,
     pub(crate) limits: Limits,
     pub(crate) tally: Arc<Tally>,
     events: mpsc::Sender<NetEvent>,
@@ -254,7 +311,31 @@ pub(crate) struct Shared {
     closing: watch::Sender<bool>,
 }
 
+/// What the node shows; replaced as a whole.
+struct Identity {
+    credentials: Credentials,
+    dialler: ClientConfig,
+}
+
 impl Shared {
+    /// How peers are dialled at present.
+    pub(crate) fn dialler(&self) -> ClientConfig {
+        self.identity.read().expect("nothing panics while it holds the identity").dialler.clone()
+    }
+
+    /// A connection with a peer ended: was it to tell us that we are out?
+    pub(crate) fn heed(&self, by: NodeId, error: &ConnectionError) {
+        let Some(cause) = Cause::refusal_by_them(error).filter(|cause| cause.is_cut_off()) else { return };
+        if self.cut_off.send_if_modified(|said| said.insert(by, cause) != Some(cause)) {
+            tracing::error!(peer = %by, "{cause}");
+        }
+    }
+
+    /// A peer has taken us in.
+    pub(crate) fn forgive(&self, by: NodeId) {
+        self.cut_off.send_if_modified(|said| said.remove(&by).is_some());
+    }
+
     /// Hands an event to the node; waits while the node is behind, gives up when the net closes.
     pub(crate) async fn send_event(&self, event: NetEvent) {
         tokio::select! {

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::counters::{Tally, add};
 use crate::error::NetError;
 use crate::frame::{CLIENT_FRAME_BYTES_MAX, Frame, FrameReader, FrameWriter, ID_BYTES, Malformed, ReadEnd};
-use crate::identity::Principal;
+use crate::identity::{Principal, Serial};
 use crate::lane::{StreamKind, greet};
 use crate::net::{NetEvent, Shared};
 use crate::outbox::{Outbox, Refused, Room};
@@ -33,6 +33,8 @@ const RESPONSE_ROOM: Room = Room { frames_max: 2 * REQUEST_UNITS_MAX, bytes_max:
 pub struct ClientInfo {
     /// Its certificate's holder; a node may act as a client too.
     pub principal: Principal,
+    /// Its certificate's number: what is revoked when one machine is lost and not the client.
+    pub serial: Serial,
     /// Where it is.
     pub address: SocketAddr,
     /// Counts this node's connections: the same number means the same connection.

@@ -12,18 +12,18 @@ use std::time::Duration;
 use outboard_raft::NodeId;
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, Incoming, RecvStream, SendStream, VarInt};
-use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 
+use crate::access::Pass;
 use crate::bulk::BulkStream;
 use crate::counters::add;
 use crate::frame::{FrameReader, Malformed, PEER_FRAME_BYTES_MAX, ReadEnd};
-use crate::identity::{ClusterId, Principal};
+use crate::identity::{Holder, IdentityError, Principal};
 use crate::lane::{OPENING_TIMEOUT, StreamKind, greet, read_kind};
 use crate::net::{NetEvent, Shared};
-use crate::refusal::{Cause, CloseCode};
+use crate::refusal::{Cause, CloseCode, Refusal};
 use crate::requests::{self, ClientInfo, Exchange};
-use crate::{tls, transport};
+use crate::{enrol, tls, transport};
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ fn admit(shared: &Arc<Shared>, incoming: Incoming) {
     let connections = shared.open_connections();
     let limits = &shared.limits;
     if handshakes >= limits.handshakes_max || connections + handshakes >= limits.connections_max + PEER_RESERVE {
-        refuse(shared, incoming.remote_address(), &Cause::Busy);
+        refuse(shared, incoming.remote_address(), &Cause::Refused(Refusal::Busy));
         incoming.refuse();
     } else if handshakes >= limits.handshakes_unproven_max && incoming.may_retry() {
         // Fails only for an address that has already proved itself, which may_retry has just ruled out.
@@ -66,50 +66,67 @@ async fn handshake(shared: Arc<Shared>, incoming: Incoming, handshaking: Handsha
         }
         Err(_) => return refuse(&shared, address, &Cause::Silence),
     };
-    match introduce(&connection) {
-        Ok((cluster, _, _)) if cluster != shared.cluster => reject(&shared, &connection, &Cause::Foreign),
-        Ok((_, Principal::Node(node), Purpose::Peer)) if node != shared.node => {
+    let (purpose, holder) = match introduce(&connection) {
+        Ok((Purpose::Join, _)) => {
             drop(handshaking);
-            serve_peer(shared, connection, node).await;
+            return enrol::serve(shared, connection).await;
         }
-        Ok((_, Principal::Node(_) | Principal::Client { .. }, Purpose::Peer)) => {
-            reject(&shared, &connection, &Cause::Role);
+        Ok((purpose, Ok(holder))) => (purpose, holder),
+        // TLS asks for a certificate, and lets those without one through where joins are taken.
+        Ok((_, Err(_))) if connection.peer_identity().is_none() => {
+            return reject(&shared, &connection, Refusal::NoCertificate);
         }
-        Ok((_, _, Purpose::Client)) if shared.open_connections() >= shared.limits.connections_max => {
-            refuse(&shared, address, &Cause::Busy);
-            CloseCode::Busy.close(&connection, None);
+        Ok((_, Err(_))) | Err(()) => return reject(&shared, &connection, Refusal::BadCertificate),
+    };
+    match (&holder.principal, purpose) {
+        _ if holder.cluster != shared.cluster => reject(&shared, &connection, Refusal::Foreign),
+        (&Principal::Node(node), Purpose::Peer) if node != shared.node => {
+            match shared.gatekeeper.enter(&connection, &holder) {
+                Ok(pass) => {
+                    drop(handshaking);
+                    connection.set_receive_window(VarInt::from_u32(transport::CONNECTION_WINDOW_BYTES));
+                    serve_peer(shared, connection, node, pass).await;
+                }
+                Err(refusal) => reject(&shared, &connection, refusal),
+            }
         }
-        Ok((_, principal, Purpose::Client)) => {
-            drop(handshaking);
-            serve_client(shared, connection, principal).await;
+        (Principal::Node(_) | Principal::Client { .. }, Purpose::Peer) => reject(&shared, &connection, Refusal::Role),
+        (_, Purpose::Client) if shared.open_connections() >= shared.limits.connections_max => {
+            reject(&shared, &connection, Refusal::Busy);
         }
-        Err(what) => reject(&shared, &connection, &Cause::Other(what)),
+        (_, Purpose::Client) => match shared.gatekeeper.enter(&connection, &holder) {
+            Ok(pass) => {
+                drop(handshaking);
+                connection.set_receive_window(VarInt::from_u32(transport::CLIENT_WINDOW_BYTES));
+                serve_client(shared, connection, holder, pass).await;
+            }
+            Err(refusal) => reject(&shared, &connection, refusal),
+        },
+        (_, Purpose::Join) => unreachable!("joins were served above"),
     }
 }
 
 enum Purpose {
     Peer,
     Client,
+    Join,
 }
 
-/// Who it is and what it wants, by the certificate and the protocol that TLS has settled.
-fn introduce(connection: &Connection) -> Result<(ClusterId, Principal, Purpose), String> {
+/// What it wants and who it is, by the protocol and the certificate that TLS has settled.
+fn introduce(connection: &Connection) -> Result<(Purpose, Result<Holder, IdentityError>), ()> {
     let data = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
-    let protocol = data.and_then(|data| data.protocol).ok_or("no protocol was settled")?;
-    let purpose = match protocol.as_slice() {
+    let purpose = match data.and_then(|data| data.protocol).ok_or(())?.as_slice() {
         tls::ALPN_PEER => Purpose::Peer,
         tls::ALPN_CLIENT => Purpose::Client,
-        _ => return Err("a protocol that nobody offered".to_string()),
+        tls::ALPN_JOIN => Purpose::Join,
+        _ => return Err(()),
     };
-    let chain = connection.peer_identity().and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
-    let certificate = chain.and_then(|chain| chain.into_iter().next()).ok_or("no certificate")?;
-    let (cluster, principal) = Principal::from_certificate(&certificate).map_err(|error| error.to_string())?;
-    Ok((cluster, principal, purpose))
+    Ok((purpose, Holder::of(connection)))
 }
 
-fn reject(shared: &Shared, connection: &Connection, cause: &Cause) {
-    refuse(shared, connection.remote_address(), cause);
-    CloseCode::Role.close(connection, Some(cause));
+fn reject(shared: &Shared, connection: &Connection, refusal: Refusal) {
+    refuse(shared, connection.remote_address(), &Cause::Refused(refusal));
+    refusal.close_code().close(connection, Some(&refusal));
 }
 
 fn refuse(shared: &Shared, address: SocketAddr, cause: &Cause) {
@@ -123,7 +140,7 @@ fn refuse(shared: &Shared, address: SocketAddr, cause: &Cause) {
     }
 }
 
-async fn serve_peer(shared: Arc<Shared>, connection: Connection, from: NodeId) {
+async fn serve_peer(shared: Arc<Shared>, connection: Connection, from: NodeId, _pass: Pass) {
     let _open = Open::enter(shared.clone());
     add(&shared.tally.peers_accepted, 1);
     if let Some(older) = shared.replace_newest(from, &connection) {
@@ -137,11 +154,11 @@ async fn serve_peer(shared: Arc<Shared>, connection: Connection, from: NodeId) {
         let (send, receive) = tokio::select! {
             stream = connection.accept_bi() => match stream {
                 Ok((send, receive)) => (Some(send), receive),
-                Err(_) => break,
+                Err(error) => break shared.heed(from, &error),
             },
             stream = connection.accept_uni() => match stream {
                 Ok(receive) => (None, receive),
-                Err(_) => break,
+                Err(error) => break shared.heed(from, &error),
             },
         };
         let (shared, connection) = (shared.clone(), connection.clone());
@@ -171,9 +188,7 @@ async fn read_peer(
             accept_bulk(shared, Principal::Node(from), send, receive).await;
             Ok(())
         }
-        (Some(kind @ (StreamKind::Control | StreamKind::Append | StreamKind::Requests | StreamKind::Bulk)), _) => {
-            Err(Malformed::UnknownKind(kind.byte()))
-        }
+        (Some(kind), _) => Err(Malformed::UnknownKind(kind.byte())),
     }
 }
 
@@ -196,12 +211,12 @@ async fn read_lane(shared: &Shared, from: NodeId, receive: RecvStream) -> Result
     }
 }
 
-async fn serve_client(shared: Arc<Shared>, connection: Connection, principal: Principal) {
+async fn serve_client(shared: Arc<Shared>, connection: Connection, holder: Holder, _pass: Pass) {
     let _open = Open::enter(shared.clone());
     add(&shared.tally.clients_accepted, 1);
-    connection.set_receive_window(VarInt::from_u32(transport::CLIENT_WINDOW_BYTES));
     let client = Arc::new(ClientInfo {
-        principal,
+        principal: holder.principal,
+        serial: holder.serial,
         address: connection.remote_address(),
         connection: shared.connections_seen.fetch_add(1, Ordering::Relaxed),
     });
@@ -230,7 +245,9 @@ async fn read_client(
             accept_bulk(shared, client.principal.clone(), send, receive).await;
             Ok(())
         }
-        Some(kind @ (StreamKind::Control | StreamKind::Append)) => Err(Malformed::UnknownKind(kind.byte())),
+        Some(kind @ (StreamKind::Control | StreamKind::Append | StreamKind::Join)) => {
+            Err(Malformed::UnknownKind(kind.byte()))
+        }
     }
 }
 

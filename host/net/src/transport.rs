@@ -26,10 +26,13 @@ pub(crate) const BULK_STREAMS_MAX: u32 = 4;
 /// never starves the control lane: (4 bulk + append + control) * 8 MiB <= 64 MiB.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 /// A connection's receive window between nodes, and what a sender keeps until it is acknowledged.
-const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 /// A client's connection gets less: there may be thousands of them, and bulk that it sends may hold back its own requests only.
 pub(crate) const CLIENT_WINDOW_BYTES: u32 = 24 << 20;
 const _: () = assert!((BULK_STREAMS_MAX + 2) * STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
+
+/// What a connection may send before its certificate was looked at, and all that a joiner, who has none, ever may: this much is kept of it.
+const STRANGER_WINDOW_BYTES: u32 = 128 << 10;
 
 /// Between peers silence of this length means that the other side is gone.
 const PEER_IDLE: Duration = Duration::from_secs(3);
@@ -82,9 +85,10 @@ fn dialler(idle: Duration, keep_alive: Duration) -> Arc<TransportConfig> {
 }
 
 /// What a node does for those who dial it.
-pub(crate) fn server_config(credentials: &Credentials) -> Result<ServerConfig, NetError> {
-    let mut config = ServerConfig::with_crypto(Arc::new(tls::server_config(credentials)?));
+pub(crate) fn server_config(credentials: &Credentials, takes_joins: bool) -> Result<ServerConfig, NetError> {
+    let mut config = ServerConfig::with_crypto(Arc::new(tls::server_config(credentials, takes_joins)?));
     let mut transport = common(SERVER_IDLE);
+    transport.receive_window(VarInt::from_u32(STRANGER_WINDOW_BYTES));
     // Control lane or requests, and bulk.
     transport.max_concurrent_bidi_streams(VarInt::from_u32(1 + BULK_STREAMS_MAX));
     // The append lane.
@@ -120,10 +124,10 @@ fn common(idle: Duration) -> TransportConfig {
     transport
 }
 
-/// The endpoint's own settings. The key of stateless resets comes from the node's private key: whoever still talks to this node's
+/// The endpoint's own settings. The key of stateless resets comes from the secret, which is the node's private key: whoever still talks to this node's
 /// previous life is told so at once, instead of waiting for its idle timeout.
-pub(crate) fn endpoint_config(credentials: &Credentials) -> EndpointConfig {
-    let key = blake3::derive_key("outboard net stateless reset 1", credentials.key_pem().as_bytes());
+pub(crate) fn endpoint_config(secret: &[u8]) -> EndpointConfig {
+    let key = blake3::derive_key("outboard net stateless reset 1", secret);
     let mut config = EndpointConfig::new(Arc::new(ResetKey(key)));
     config.max_udp_payload_size(DATAGRAM_BYTES_MAX).expect("within QUIC's bounds");
     config.min_reset_interval(RESET_INTERVAL);

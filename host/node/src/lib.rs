@@ -13,6 +13,7 @@
 //! - [`library`]: the components on this node's disk.
 //! - [`workers`]: one thread each for the log, for applying, for queries and for making the tables durable.
 //! - [`transfer`]: what takes longer than a frame: snapshots and components.
+//! - [`gateway`]: how listeners of other protocols on this node ask the cluster.
 //! - [`recovery`]: from the disks to a node's parts.
 //! - [`stepped`]: the same parts without threads, for the simulator.
 //! - [`formation`]: the data folder, and how the folders of a new cluster are made.
@@ -25,7 +26,9 @@ mod control;
 mod core;
 mod error;
 pub mod formation;
+mod gateway;
 mod inspect;
+mod keys;
 mod library;
 mod machine;
 mod node;
@@ -40,6 +43,7 @@ mod transfer;
 mod workers;
 
 pub use error::{Halt, HaltKind, StartError};
+pub use gateway::{Ask, Figures, Gateway};
 pub use inspect::{Inspection, inspect};
 pub use node::Node;
 pub use settings::{Durability, NodeSettings};

@@ -4,17 +4,31 @@
 //! Invariants: what an entry does depends on the entry, the tables and the active engine alone, so it is the same on every node;
 //! an entry after a switch never runs on the engine before it; a component that is missing stalls this node and nothing else.
 //! Never: reads a clock (the time comes with the entries; the stopwatch only measures), sends, syncs.
-//! Tests: `machine/tests.rs`.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `commands` | commands for the engine: alone, once within a session, several in a transaction; watching keys |
+//! | `engines` | which engine runs: the first, a switch, a component that is missing |
+//! | `batch` | what a batch collects; which part of an outcome enters the hash chain |
+//!
+//! Tests: `machine/tests.rs`, `machine/tests/`.
 
-use crate::control::{Active, Chain, Control, Head, MARK_EVERY, RECENT_MARKS};
+mod batch;
+mod commands;
+mod engines;
+
+pub(crate) use commands::in_transaction;
+
+use crate::control::{Chain, Control, Head, Sessions, Watchers};
 use crate::error::Halt;
 use crate::library::Library;
 use crate::reply::Reply;
+use batch::{Batch, chained, outcome};
 use outboard_raft::{Entry, Index, Membership, Payload, Position, SnapshotMeta};
-use outboard_sandbox::{Applier, Component, Moment, Outcome};
-use outboard_store::{Records, Store, StoreError, Transaction, View};
-use outboard_wire::client::{Response, Upgraded};
-use outboard_wire::command::{Command, EngineRecord, Stamped, Upgrade};
+use outboard_sandbox::{Applier, Component, Moment};
+use outboard_store::{Records, Store, StoreError, View};
+use outboard_wire::client::Response;
+use outboard_wire::command::{Command, EngineRecord, Stamped};
 use outboard_wire::status::ChainMark;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -52,15 +66,6 @@ pub(crate) struct Applied {
     pub(crate) replies: Vec<(Reply, Response)>,
 }
 
-/// Kinds of outcomes in the hash chain. Never renumber.
-mod outcome {
-    pub(super) const EMPTY: u8 = 0;
-    pub(super) const REPLY: u8 = 1;
-    pub(super) const REJECTED: u8 = 2;
-    pub(super) const FAILED: u8 = 3;
-    pub(super) const CONTROL: u8 = 4;
-}
-
 /// Measures how long a switch takes, in microseconds from any start; a simulator gives one that stands still.
 pub(crate) type Stopwatch = fn() -> u64;
 
@@ -73,6 +78,8 @@ pub(crate) struct Machine {
     salt: u64,
     head: Head,
     control: Control,
+    sessions: Sessions,
+    watchers: Watchers,
     /// The engine's live instance; none while its component is missing, or before the first engine.
     applier: Option<Applier>,
 }
@@ -89,7 +96,8 @@ impl Machine {
         let view = store.view();
         let head = Head::load(&*view)?.unwrap_or_else(|| Head::genesis(membership));
         let control = Control::load(&*view, &head)?;
-        let mut machine = Machine { store, library, stopwatch, salt, head, control, applier: None };
+        let (sessions, watchers) = (Sessions::load(&*view)?, Watchers::load(&*view)?);
+        let mut machine = Machine { store, library, stopwatch, salt, head, control, sessions, watchers, applier: None };
         machine.try_load();
         Ok(machine)
     }
@@ -143,7 +151,7 @@ impl Machine {
             Payload::Command(bytes) => self.command(index, bytes, batch)?,
         };
         let text = chained(&response);
-        let mut chain = Chain::step(&self.head.chain, index.0, outcome, text);
+        let mut chain = Chain::step(&self.head.chain, index.0, outcome, &text);
         chain.writes(&batch.txn);
         batch.txn.keep();
         self.head.chain = chain.end();
@@ -160,139 +168,38 @@ impl Machine {
         };
         self.head.time_ms = self.head.time_ms.max(stamped.time_ms);
         let at = Moment { index: index.0, time_ms: self.head.time_ms, seed: mix(index.0 ^ self.salt) };
-        let txn = &mut batch.txn;
-        let response = match &stamped.command {
-            Command::Engine(arguments) => return self.engine_command(at, arguments, txn),
-            Command::Genesis(engine) => {
-                batch.control_changed = true;
-                self.genesis(index, engine, txn)?
+        match &stamped.command {
+            Command::Engine(arguments) => self.engine_command(at, arguments, batch),
+            Command::EngineOnce { id, arguments } => {
+                self.once(*id, |machine| machine.engine_command(at, arguments, batch))
             }
-            Command::EngineStage(engine) => {
-                batch.control_changed = true;
-                match self.control.stage(engine, txn)? {
-                    true => Response::Done,
-                    false => Response::Invalid("too many engines are staged".into()),
-                }
+            Command::Transaction { commands, watcher, id: None } => self.transaction(at, commands, *watcher, batch),
+            Command::Transaction { commands, watcher, id: Some(id) } => {
+                self.once(*id, |machine| machine.transaction(at, commands, *watcher, batch))
             }
-            Command::EngineVote(vote) => {
-                batch.control_changed = true;
-                self.control.vote(vote, txn)?;
-                Response::Done
+            Command::Watch { watcher, keys } => Ok((outcome::CONTROL, self.watch(index, *watcher, keys))),
+            Command::Unwatch { watcher } => {
+                self.watchers.forget(*watcher);
+                Ok((outcome::CONTROL, Response::Done))
             }
-            Command::Upgrade(upgrade) => {
-                batch.control_changed = true;
-                self.upgrade(index, upgrade)
+            Command::SessionOpen => Ok((outcome::CONTROL, self.sessions.open(index.0, self.head.time_ms))),
+            Command::SessionClose { session } => {
+                self.sessions.close(*session);
+                Ok((outcome::CONTROL, Response::Done))
             }
-        };
-        Ok((outcome::CONTROL, response))
-    }
-
-    fn engine_command(
-        &mut self,
-        at: Moment,
-        arguments: &[outboard_wire::Blob<'_>],
-        txn: &mut Transaction,
-    ) -> Result<(u8, Response), Halt> {
-        let Some(applier) = &mut self.applier else {
-            let text = "the cluster has no engine yet".to_owned();
-            return Ok((outcome::REJECTED, Response::Rejected(text)));
-        };
-        let arguments: Vec<&[u8]> = arguments.iter().map(|argument| argument.0).collect();
-        Ok(match applier.apply(txn, at, &arguments)? {
-            Outcome::Reply(reply) => (outcome::REPLY, Response::Reply(reply.into())),
-            Outcome::Rejected(text) => (outcome::REJECTED, Response::Rejected(text)),
-            Outcome::Failed(failure) => (outcome::FAILED, Response::Failed(failure.to_string())),
-        })
-    }
-
-    fn genesis(&mut self, index: Index, engine: &EngineRecord, txn: &mut Transaction) -> Result<Response, Halt> {
-        if self.control.active.is_some() {
-            return Ok(Response::Invalid("the cluster has an engine already".into()));
+            Command::Genesis(_) | Command::EngineStage(_) | Command::EngineVote(_) | Command::Upgrade(_) => {
+                batch.control_changed = true;
+                Ok((outcome::CONTROL, self.control_command(index, &stamped.command, &mut batch.txn)?))
+            }
         }
-        self.control.stage(engine, txn)?;
-        self.switch_to(Active { engine: engine.clone(), since: index.0, schema: engine.schema });
-        Ok(Response::Done)
-    }
-
-    /// Valid only if, at its own place in the log, everything holds; else a recorded no-op with its reason.
-    fn upgrade(&mut self, index: Index, upgrade: &Upgrade) -> Response {
-        let to = match self.control.may_upgrade(upgrade) {
-            Ok(to) => to.clone(),
-            Err(reason) => return Response::UpgradeRefused(reason),
-        };
-        let began = (self.stopwatch)();
-        let before = self.control.active.clone().expect("an upgrade is valid only where an engine runs");
-        // The same tables go on; from now on they are written in the new engine's layout.
-        self.switch_to(Active { engine: to.clone(), since: index.0, schema: to.schema });
-        let pause_us = (self.stopwatch)().saturating_sub(began);
-        tracing::info!(from = %before.engine.digest, to = %to.digest, index = index.0, pause_us, "engine switched");
-        Response::Upgraded(Box::new(Upgraded { from: before.engine, to, index: index.0, pause_us }))
-    }
-
-    fn switch_to(&mut self, active: Active) {
-        self.head.active = Some(active.clone());
-        self.control.active = Some(active);
-        self.applier = None;
-        let loaded = self.try_load();
-        assert!(loaded, "a switch is applied only when its component is here");
-    }
-
-    /// The engine whose component has to be here before this entry can be applied, if it is not.
-    fn missing_for(&mut self, entry: &Entry) -> Option<EngineRecord> {
-        let needed = self.needed_by(entry)?;
-        let here = self.library.load(&needed.digest).is_some() && (self.applier.is_some() || self.try_load());
-        (!here).then_some(needed)
-    }
-
-    fn needed_by(&self, entry: &Entry) -> Option<EngineRecord> {
-        let active = self.control.active.as_ref();
-        if let Some(active) = active
-            && self.applier.is_none()
-        {
-            return Some(active.engine.clone());
-        }
-        let Payload::Command(bytes) = &entry.payload else { return None };
-        if !is_switch(bytes) {
-            return None;
-        }
-        match Stamped::decode(bytes).ok()?.command {
-            Command::Genesis(engine) if active.is_none() => Some(engine),
-            Command::Upgrade(upgrade) => self.control.may_upgrade(&upgrade).ok().cloned(),
-            Command::Genesis(_) | Command::Engine(_) | Command::EngineStage(_) | Command::EngineVote(_) => None,
-        }
-    }
-
-    /// Makes the active engine's applier if its component is here; true also where there is nothing to load.
-    fn try_load(&mut self) -> bool {
-        let Some(active) = &self.head.active else { return true };
-        let Some(component) = self.library.load(&active.engine.digest) else { return false };
-        self.applier = Some(Applier::new(self.library.sandbox(), component, self.head.generation));
-        true
-    }
-
-    /// The active engine, if its component is not here: nothing can be applied or read before it comes.
-    pub(crate) fn missing(&self) -> Option<EngineRecord> {
-        let active = self.head.active.as_ref().filter(|_| self.applier.is_none());
-        active.map(|active| active.engine.clone())
-    }
-
-    /// The active engine's component has come since the last look: what there is to publish now.
-    pub(crate) fn resume(&mut self) -> Option<Applied> {
-        let resumed = self.missing().is_some() && self.try_load();
-        resumed.then(|| Applied {
-            index: self.head.position.index,
-            marks: Vec::new(),
-            control: Some(self.control()),
-            time_ms: self.head.time_ms,
-            stalled_for: None,
-            replies: Vec::new(),
-        })
     }
 
     fn commit(&mut self, mut batch: Batch) -> Result<Applied, Halt> {
         let index = self.head.position.index;
         let marks = batch.told_marks();
         if !batch.replies.is_empty() {
+            self.sessions.save(&mut batch.txn)?;
+            self.watchers.save(&mut batch.txn)?;
             self.head.save(&mut batch.txn)?;
             self.store.commit(batch.txn.into_batch(index.0))?;
         }
@@ -313,6 +220,8 @@ impl Machine {
         let head = Head::load(&*view)?.ok_or(StoreError::Corrupt { what: "a snapshot without a head".into() })?;
         assert!(head.position == meta.position, "a snapshot stands where it says");
         self.control = Control::load(&*view, &head)?;
+        self.sessions = Sessions::load(&*view)?;
+        self.watchers = Watchers::load(&*view)?;
         self.head = head;
         self.applier = None;
         self.try_load();
@@ -325,57 +234,6 @@ impl Machine {
             replies: Vec::new(),
         })
     }
-}
-
-/// A batch in the making.
-struct Batch {
-    txn: Transaction,
-    marks: Vec<ChainMark>,
-    replies: Vec<(Reply, Response)>,
-    control_changed: bool,
-    stalled_for: Option<EngineRecord>,
-}
-
-impl Batch {
-    fn new(view: Arc<dyn View>) -> Batch {
-        let txn = Transaction::new(view);
-        Batch { txn, marks: Vec::new(), replies: Vec::new(), control_changed: false, stalled_for: None }
-    }
-
-    /// The marks that are worth telling: the newest, and those that all nodes keep.
-    fn told_marks(&mut self) -> Vec<ChainMark> {
-        let mut marks = std::mem::take(&mut self.marks);
-        let newest = marks.len().saturating_sub(RECENT_MARKS);
-        let recent = marks.split_off(newest);
-        marks.retain(|mark| mark.index.is_multiple_of(MARK_EVERY));
-        marks.extend(recent);
-        marks
-    }
-}
-
-/// The part of a response that enters the hash chain: what the asker gets, without what differs between nodes.
-fn chained(response: &Response) -> &[u8] {
-    match response {
-        Response::Reply(bytes) => bytes,
-        Response::Rejected(text) | Response::Failed(text) => text.as_bytes(),
-        Response::UpgradeRefused(reason) | Response::Invalid(reason) => reason.as_bytes(),
-        Response::Upgraded(upgraded) => &upgraded.to.digest.0,
-        Response::Done => b"",
-        Response::NotDone(_)
-        | Response::Overloaded
-        | Response::Unknown(_)
-        | Response::Status(_)
-        | Response::NodeStatus(_)
-        | Response::Engines(_)
-        | Response::Transferred { .. } => unreachable!("not an outcome of an entry"),
-    }
-}
-
-/// Whether an entry's payload could be a switch of engines: the hot path must not decode every command twice.
-fn is_switch(payload: &[u8]) -> bool {
-    // Version, time as a varint, then the variant: 0 is an engine's command.
-    let variant = payload.iter().skip(1).skip_while(|byte| **byte & 0x80 != 0).nth(1);
-    variant.is_some_and(|variant| *variant != 0)
 }
 
 /// Spreads an index over 64 bits (the finalizer of SplitMix64).

@@ -3,6 +3,7 @@
 use crate::core::{Core, Event, Start};
 use crate::error::{Halt, HaltKind, StartError};
 use crate::formation::DataFolder;
+use crate::gateway::{Entrance, Gateway};
 use crate::inspect::record;
 use crate::library::{InsertError, Library};
 use crate::machine::Machine;
@@ -40,6 +41,7 @@ pub struct Node {
     address: SocketAddr,
     cluster: ClusterId,
     words: Words,
+    gateway: Gateway,
     thread: Option<JoinHandle<Result<(), Halt>>>,
 }
 
@@ -53,6 +55,7 @@ impl Node {
         let (words, from_workers) = mpsc::unbounded_channel();
         let words = Words(words);
         let (told, started) = channel();
+        let (gateway, entrance) = crate::gateway::open();
         let to_loop = words.clone();
         let thread = thread(&format!("{name}-loop"), move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -62,13 +65,15 @@ impl Node {
                     return Ok(());
                 }
             };
-            let ended = runtime.block_on(opened.run(folder, settings, listen, to_loop, from_workers, told));
+            let inlets = Inlets { words: to_loop, from_workers, entrance };
+            let ended =
+                tokio::task::LocalSet::new().block_on(&runtime, opened.run(folder, settings, listen, inlets, told));
             // Transfers may sit in a disk or in the compiler; nobody waits for them.
             runtime.shutdown_background();
             ended
         });
         match started.recv() {
-            Ok(Ok(address)) => Ok(Node { id, name, address, cluster, words, thread: Some(thread) }),
+            Ok(Ok(address)) => Ok(Node { id, name, address, cluster, words, gateway, thread: Some(thread) }),
             Ok(Err(error)) => {
                 drop(thread.join());
                 Err(error)
@@ -95,6 +100,20 @@ impl Node {
     /// Its cluster.
     pub fn cluster(&self) -> ClusterId {
         self.cluster
+    }
+
+    /// The way in for a listener of another protocol.
+    pub fn gateway(&self) -> Gateway {
+        self.gateway.clone()
+    }
+
+    /// Runs a task beside the node's loop, on its thread and runtime; it ends with the node. What it does between two awaits holds
+    /// the node up.
+    pub fn spawn<F>(&self, make: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.words.send(Word::Begin(Box::new(move || drop(tokio::task::spawn_local(make())))));
     }
 
     /// Whether it ended by itself; [`Node::stop`] then tells why.
@@ -186,10 +205,10 @@ impl Opened {
         folder: DataFolder,
         settings: NodeSettings,
         listen: SocketAddr,
-        words: Words,
-        from_workers: mpsc::UnboundedReceiver<Word>,
+        inlets: Inlets,
         told: Sender<Result<SocketAddr, StartError>>,
     ) -> Result<(), Halt> {
+        let Inlets { words, from_workers, entrance } = inlets;
         let clock = Clock::start();
         let (net_sender, net_events) = mpsc::channel(NET_EVENTS_MAX);
         let net = match bind(&folder, listen, net_sender).await {
@@ -239,13 +258,21 @@ impl Opened {
         tracing::info!(node = %folder.node, address = %net.local_addr(), cluster = %folder.cluster, "listening");
         told.send(Ok(net.local_addr())).unwrap_or_default();
         let id = folder.node;
-        let ending = Loop { core, id, clock, desk, door, jobs, net_events, words: from_workers, control }.run().await;
+        let words = from_workers;
+        let ending = Loop { core, id, clock, desk, door, jobs, net_events, words, control, entrance }.run().await;
         if let Ending::Stopped = ending {
             net.close().await;
         }
         drop(net);
         workers.end(ending)
     }
+}
+
+/// The ways into the loop beside the net.
+struct Inlets {
+    words: Words,
+    from_workers: mpsc::UnboundedReceiver<Word>,
+    entrance: Entrance,
 }
 
 /// The threads of one node.

@@ -32,7 +32,12 @@ pub(crate) fn send(door: &dyn PeerDoor, envelope: Envelope) {
         | Message::Heartbeat { .. }
         | Message::HeartbeatReply { .. }
         | Message::StaleTerm
-        | Message::TimeoutNow => Lane::Control,
+        | Message::TimeoutNow
+        | Message::Removed { .. }
+        | Message::Suspended { .. }
+        | Message::Readmitted { .. }
+        | Message::ReadIndex { .. }
+        | Message::ReadIndexReply { .. } => Lane::Control,
     };
     let to = envelope.to;
     door.send(to, lane, PeerMessage::Raft(envelope).encode().into());

@@ -103,6 +103,7 @@ impl Recovery<'_> {
             terms,
             last: wal.last(),
             entries: entries.into(),
+            suspended: None,
         }))
     }
 

@@ -1,6 +1,7 @@
 //! The way back to whoever asked. A reply travels with what it waits for, into the log's entry or the read's barrier, and is
 //! used exactly once.
 
+use crate::core::Held;
 use crate::peers::{self, PeerDoor};
 use bytes::Bytes;
 use outboard_net::Responder;
@@ -18,11 +19,35 @@ pub(crate) enum Reply {
     Peer { to: NodeId, ticket: u64, door: Arc<dyn PeerDoor>, hint: Arc<Hint> },
     /// A task of this node.
     Local(oneshot::Sender<Response>),
+    /// A listener on this node.
+    Gateway(GatewayReply),
     /// Nobody: the core's own doing.
     Nobody,
 }
 
+/// The way back to a listener.
+pub(crate) struct GatewayReply {
+    answer: Box<dyn FnOnce(Response) + Send>,
+    /// The request's name in the node's own session, if it got one: settled when the reply is used.
+    held: Option<Held>,
+}
+
+impl GatewayReply {
+    pub(crate) fn new(answer: Box<dyn FnOnce(Response) + Send>) -> GatewayReply {
+        GatewayReply { answer, held: None }
+    }
+
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held = Some(held);
+    }
+}
+
 impl Reply {
+    /// Whether this node gave the request its name.
+    pub(crate) fn is_named_here(&self) -> bool {
+        matches!(self, Reply::Gateway(GatewayReply { held: Some(_), .. }))
+    }
+
     /// Answers.
     pub(crate) fn send(self, response: Response) {
         self.send_with_hint(response, None);
@@ -38,6 +63,7 @@ impl Reply {
                 peers::send_other(&*door, to, &message);
             }
             Reply::Local(waiting) => drop(waiting.send(response)),
+            Reply::Gateway(GatewayReply { answer, .. }) => answer(response),
             Reply::Nobody => {}
         }
     }
@@ -46,7 +72,7 @@ impl Reply {
     pub(crate) fn send_encoded(self, answer: Bytes) {
         match self {
             Reply::Client(responder) => responder.send(answer),
-            Reply::Peer { .. } | Reply::Local(_) => {
+            Reply::Peer { .. } | Reply::Local(_) | Reply::Gateway(_) => {
                 let response = match Answer::decode(&answer) {
                     Ok(answer) => answer.response,
                     Err(error) => Response::Unknown(format!("the leader's answer is unreadable: {error}")),

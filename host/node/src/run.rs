@@ -4,9 +4,10 @@
 use crate::control::Control;
 use crate::core::{Action, Core, Event};
 use crate::error::Halt;
+use crate::gateway::{Ask, Entrance};
 use crate::machine::Ordered;
 use crate::peers::{self, PeerDoor};
-use crate::reply::Reply;
+use crate::reply::{GatewayReply, Reply};
 use crate::settings::TICK;
 use crate::transfer::snapshot::Staged;
 use crate::transfer::{self, Desk, component, snapshot};
@@ -54,6 +55,15 @@ pub(crate) struct Loop {
     pub(crate) net_events: mpsc::Receiver<NetEvent>,
     pub(crate) words: mpsc::UnboundedReceiver<Word>,
     pub(crate) control: watch::Sender<Arc<Control>>,
+    pub(crate) entrance: Entrance,
+}
+
+/// Everything that one turn has taken.
+#[derive(Default)]
+struct Taken {
+    net: Vec<NetEvent>,
+    words: Vec<Word>,
+    asks: Vec<Ask>,
 }
 
 impl Loop {
@@ -62,19 +72,22 @@ impl Loop {
         let mut ticker = tokio::time::interval(TICK);
         // After a pause of the whole process, time goes on from here: a burst of ticks would only start an election.
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut from_net, mut from_workers) = (Vec::new(), Vec::new());
+        let mut taken = Taken::default();
         let mut actions = Vec::new();
+        self.tell_engine();
         loop {
-            self.take(&mut ticker, &mut from_net, &mut from_workers, &mut actions).await;
-            for event in from_net.drain(..) {
+            self.take(&mut ticker, &mut taken, &mut actions).await;
+            for event in taken.net.drain(..) {
                 self.on_net(event, &mut actions);
             }
-            for word in from_workers.drain(..) {
+            self.on_asks(&mut taken.asks, &mut actions);
+            for word in taken.words.drain(..) {
                 match word {
                     Word::Event(event) => self.on_word(event, &mut actions),
                     Word::Install(meta) => self.install(meta),
                     Word::Halt(halt) => return Ending::Halted(halt),
                     Word::Kill => return Ending::Killed,
+                    Word::Begin(begin) => begin(),
                 }
             }
             self.core.flush(self.clock.now(), &mut actions);
@@ -87,31 +100,42 @@ impl Loop {
     }
 
     /// Waits until there is something, then takes all that is there.
-    async fn take(
-        &mut self,
-        ticker: &mut Interval,
-        from_net: &mut Vec<NetEvent>,
-        from_workers: &mut Vec<Word>,
-        actions: &mut Vec<Action>,
-    ) {
+    async fn take(&mut self, ticker: &mut Interval, taken: &mut Taken, actions: &mut Vec<Action>) {
         tokio::select! {
             biased;
-            _ = ticker.tick() => {
-                let refused = refused(&self.desk.net.counters());
-                self.core.on_event(Event::Tick { refused }, self.clock.now(), actions);
-            }
-            _ = self.words.recv_many(from_workers, TAKE_MAX) => {}
-            _ = self.net_events.recv_many(from_net, TAKE_MAX) => {}
+            _ = ticker.tick() => self.on_tick(actions),
+            _ = self.words.recv_many(&mut taken.words, TAKE_MAX) => {}
+            _ = self.net_events.recv_many(&mut taken.net, TAKE_MAX) => {}
+            true = self.entrance.wait(&mut taken.asks) => {}
         }
-        while from_workers.len() < TAKE_MAX
+        while taken.words.len() < TAKE_MAX
             && let Ok(word) = self.words.try_recv()
         {
-            from_workers.push(word);
+            taken.words.push(word);
         }
-        while from_net.len() < TAKE_MAX
+        while taken.net.len() < TAKE_MAX
             && let Ok(event) = self.net_events.try_recv()
         {
-            from_net.push(event);
+            taken.net.push(event);
+        }
+        self.entrance.take_all(&mut taken.asks);
+    }
+
+    fn on_tick(&mut self, actions: &mut Vec<Action>) {
+        let refused = refused(&self.desk.net.counters());
+        self.core.on_event(Event::Tick { refused }, self.clock.now(), actions);
+        self.entrance.tell_figures(self.core.figures());
+    }
+
+    fn on_asks(&mut self, asks: &mut Vec<Ask>, actions: &mut Vec<Action>) {
+        if asks.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        for Ask { body, timeout_ms, reply } in asks.drain(..) {
+            let reply = Reply::Gateway(GatewayReply::new(reply));
+            let request = Request { timeout_ms, body };
+            self.core.on_event(Event::Request { request, encoded: None, reply }, now, actions);
         }
     }
 
@@ -140,7 +164,8 @@ impl Loop {
     fn on_request(&mut self, encoded: Bytes, reply: Reply, actions: &mut Vec<Action>) {
         match Request::decode(&encoded) {
             Ok(request) => {
-                self.core.on_event(Event::Request { request, encoded, reply }, self.clock.now(), actions);
+                let event = Event::Request { request, encoded: Some(encoded), reply };
+                self.core.on_event(event, self.clock.now(), actions);
             }
             Err(error) => reply.send(Response::Invalid(error.to_string())),
         }
@@ -153,10 +178,20 @@ impl Loop {
             self.control.send_replace(control.clone());
         }
         let staged = if let Event::SnapshotStaged { meta, .. } = &event { Some(self.staged_path(meta)) } else { None };
+        let told =
+            matches!(&event, Event::Applied(note) | Event::SnapshotInstalled { note, .. } if note.control.is_some());
         self.core.on_event(event, self.clock.now(), actions);
+        if told {
+            self.tell_engine();
+        }
         if let Some(path) = staged {
             self.settle_staged(path, actions);
         }
+    }
+
+    fn tell_engine(&self) {
+        self.entrance.tell_manifest(self.core.component().map(|component| Arc::new(component.manifest().clone())));
+        self.entrance.tell_figures(self.core.figures());
     }
 
     /// The core asks for a staged snapshot in its next flush or never.

@@ -248,8 +248,7 @@ impl SteppedNode {
     /// A client asks.
     pub fn on_request(&mut self, request: Request, now: Now) -> Waiting {
         let (reply, waiting) = oneshot::channel();
-        let encoded = request.encode().into();
-        self.on_event(Event::Request { request, encoded, reply: Reply::Local(reply) }, now);
+        self.on_event(Event::Request { request, encoded: None, reply: Reply::Local(reply) }, now);
         Waiting(waiting)
     }
 
@@ -334,7 +333,7 @@ impl SteppedNode {
                 }
                 Word::Install(meta) => self.install(meta),
                 Word::Halt(halt) => return Err(halt),
-                Word::Kill => unreachable!("nobody here says it"),
+                Word::Kill | Word::Begin(_) => unreachable!("nobody here says it"),
             }
         }
         self.core.flush(now, &mut self.actions);

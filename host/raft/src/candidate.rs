@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Candidate {
     pub(crate) round: Round,
     answers: BTreeMap<NodeId, bool>,
-    timer: Timer,
+    pub(crate) timer: Timer,
 }
 
 /// What it asks.
@@ -71,7 +71,12 @@ impl Candidate {
                 | Message::HeartbeatReply { .. }
                 | Message::Commit { .. }
                 | Message::StaleTerm
-                | Message::TimeoutNow,
+                | Message::TimeoutNow
+                | Message::Removed { .. }
+                | Message::Suspended { .. }
+                | Message::Readmitted { .. }
+                | Message::ReadIndex { .. }
+                | Message::ReadIndexReply { .. },
                 Round::Pre | Round::Real { .. },
             ) => None,
         }

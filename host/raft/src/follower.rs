@@ -3,6 +3,7 @@
 //! It accepts an Append only where the logs agree, truncates only on a real conflict (an old, shorter Append never
 //! drops a newer tail), acknowledges no more than the Append at hand, and only once that is durable.
 
+use crate::asking::Asking;
 use crate::message::Message;
 use crate::role::Change;
 use crate::shared::Shared;
@@ -14,10 +15,16 @@ use crate::types::{Entry, Index, NodeId, Position, Term};
 pub(crate) struct Follower {
     pub(crate) leader: Option<NodeId>,
     pub(crate) timer: Timer,
+    pub(crate) asking: Asking,
 }
 
 impl Follower {
-    pub(crate) fn tick(&mut self, shared: &Shared) -> Option<Change> {
+    pub(crate) fn new(leader: Option<NodeId>, timer: Timer) -> Follower {
+        Follower { leader, timer, asking: Asking::default() }
+    }
+
+    pub(crate) fn tick(&mut self, shared: &mut Shared) -> Option<Change> {
+        self.asking.tick(shared, self.leader);
         (self.timer.tick() && shared.is_promotable()).then_some(Change::PreCampaign)
     }
 
@@ -36,7 +43,7 @@ impl Follower {
             Message::Heartbeat { commit, read_round } => {
                 self.follow(from);
                 on_commit(shared, commit);
-                shared.send(from, Message::HeartbeatReply { read_round });
+                shared.reply_to_heartbeat(from, read_round);
             }
             Message::Commit { commit } => {
                 self.follow(from);
@@ -46,6 +53,10 @@ impl Follower {
                 let asked = self.leader == Some(from) && shared.is_promotable();
                 return asked.then_some(Change::Campaign { transfer: true });
             }
+            Message::Readmitted { incarnation, upto } => shared.on_readmitted(incarnation, upto),
+            Message::ReadIndexReply { ticket, index } => {
+                shared.out.barriers.extend(self.asking.on_answer(ticket, index));
+            }
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
             | Message::Vote { .. }
@@ -53,9 +64,19 @@ impl Follower {
             | Message::AppendAccept { .. }
             | Message::AppendReject { .. }
             | Message::HeartbeatReply { .. }
-            | Message::StaleTerm => {}
+            | Message::StaleTerm
+            | Message::Removed { .. }
+            | Message::Suspended { .. }
+            | Message::ReadIndex { .. } => {}
         }
         None
+    }
+
+    /// Asks the leader on behalf of the reads that wait here.
+    pub(crate) fn flush(&mut self, shared: &mut Shared) {
+        if let Some(leader) = self.leader {
+            self.asking.flush(shared, leader);
+        }
     }
 
     /// The leader of this term was heard.
@@ -79,7 +100,7 @@ fn on_append(shared: &mut Shared, from: NodeId, prev: Position, entries: Vec<Ent
     }
     take(shared, entries);
     shared.commit_to(commit.min(last).max(shared.commit));
-    shared.send_after_persist(from, Message::AppendAccept { matched: last });
+    shared.accept(from, last);
 }
 
 /// Consecutive after `prev`, with ascending terms up to the sender's. Anything else comes from a broken sender.
@@ -120,9 +141,10 @@ fn take(shared: &mut Shared, mut entries: Vec<Entry>) {
     }
 }
 
-/// The leader clamps what it says to what is known to agree; the end of the log is a second fence.
+/// The leader clamps what it says to what is known to agree; the end of the log is a second fence. A leader that has not
+/// heard of a loss here knows of an agreement that is gone.
 fn on_commit(shared: &mut Shared, commit: Index) {
-    if shared.installing.is_none() {
+    if shared.installing.is_none() && shared.suspended.is_none() {
         shared.commit_to(commit.min(shared.log.last().index));
     }
 }

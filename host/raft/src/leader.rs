@@ -4,16 +4,16 @@
 //! durable, like anyone's. A leader that hears no quorum for an election timeout steps down. What it sends is decided
 //! in one place, [`Leader::flush`], once per ready, so that all proposals between two readies share a message.
 
-use crate::membership::MembershipChange;
 use crate::message::Message;
 use crate::progress::Progress;
 use crate::quorum;
-use crate::read::Reads;
+use crate::read::{Asker, Reads};
 use crate::ready::ReadId;
 use crate::replicate;
 use crate::role::Change;
 use crate::shared::Shared;
 use crate::status::Refusal;
+use crate::suspension::Readmission;
 use crate::transfer::Transfer;
 use crate::types::{Entry, Index, NodeId, Payload, Position};
 use crate::uncommitted::Uncommitted;
@@ -29,7 +29,6 @@ pub(crate) struct Leader {
     pub(crate) transfer: Option<Transfer>,
     pub(crate) uncommitted: Uncommitted,
     ticks_since_heartbeat: u32,
-    ticks_since_quorum_check: u32,
 }
 
 impl Leader {
@@ -42,7 +41,6 @@ impl Leader {
             transfer: None,
             uncommitted: Uncommitted::default(),
             ticks_since_heartbeat: 0,
-            ticks_since_quorum_check: 0,
         };
         leader.meet_members(shared);
         leader.append(shared, Payload::Noop);
@@ -54,6 +52,7 @@ impl Leader {
             peer.tick(shared.config.election_timeout_ticks);
         }
         self.transfer.take_if(|transfer| transfer.tick(shared.config.election_timeout_ticks));
+        self.maybe_flee(shared);
         self.ticks_since_heartbeat += 1;
         if self.ticks_since_heartbeat >= shared.config.heartbeat_ticks {
             self.send_heartbeats(shared);
@@ -61,44 +60,91 @@ impl Leader {
                 transfer.repeat();
             }
         }
-        self.ticks_since_quorum_check += 1;
-        if self.ticks_since_quorum_check < shared.config.election_timeout_ticks {
-            return None;
-        }
         self.check_quorum(shared)
+    }
+
+    pub(crate) fn forget_time(&mut self) {
+        self.ticks_since_heartbeat = 0;
+        self.peers.values_mut().for_each(Progress::forget_time);
     }
 
     /// A message of this term.
     pub(crate) fn step(&mut self, shared: &mut Shared, from: NodeId, message: Message) -> Option<Change> {
         let peer = self.peers.get_mut(&from)?;
-        peer.heard = true;
+        peer.on_heard();
         match message {
-            Message::AppendAccept { matched } => {
-                // A peer that claims more than the log holds is out of its mind, not ahead.
-                if matched <= shared.log.last().index {
-                    peer.on_accept(matched, shared.log.base().index);
-                    self.maybe_commit(shared);
-                }
-            }
+            // May be from before a loss.
+            Message::AppendAccept { .. } | Message::HeartbeatReply { .. } if peer.is_suspended() => {}
+            Message::AppendAccept { matched } => self.on_accept(shared, from, matched),
             Message::AppendReject { prev, hint } => {
                 peer.on_reject(prev, shared.log.last_not_above(hint.index, hint.term));
             }
-            Message::HeartbeatReply { read_round } => {
-                if peer.on_heartbeat_reply(read_round.min(shared.read_round), shared.config.heartbeat_ticks) {
-                    replicate::ask(shared, from, peer);
-                }
+            Message::HeartbeatReply { read_round } => on_heartbeat_reply(shared, from, peer, read_round),
+            Message::Suspended { incarnation, fence, matched } => {
+                self.on_suspended(shared, from, incarnation, fence, matched);
+            }
+            Message::ReadIndex { ticket } => {
+                // Without room it asks again.
+                self.reads.add(Asker::Peer { id: from, ticket });
             }
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
             | Message::Vote { .. }
             | Message::VoteReply { .. }
             | Message::StaleTerm
-            | Message::TimeoutNow => {}
+            | Message::TimeoutNow
+            | Message::Removed { .. }
+            | Message::Readmitted { .. }
+            | Message::ReadIndexReply { .. } => {}
             Message::Append { .. } | Message::Heartbeat { .. } | Message::Commit { .. } => {
                 panic!("one leader per term")
             }
         }
         None
+    }
+
+    fn on_accept(&mut self, shared: &mut Shared, from: NodeId, matched: Index) {
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        // A peer that claims more than the log holds is out of its mind, not ahead.
+        if matched <= shared.log.last().index {
+            peer.on_accept(matched, shared.log.base().index);
+            self.maybe_commit(shared);
+        }
+    }
+
+    /// A peer's word that it lost data. See `suspension` for what it takes to be readmitted.
+    fn on_suspended(
+        &mut self,
+        shared: &mut Shared,
+        from: NodeId,
+        incarnation: u64,
+        fence: bool,
+        matched: Option<Index>,
+    ) {
+        let known = self.peers.get(&from).and_then(|peer| peer.readmission).map(|readmission| readmission.incarnation);
+        if known.is_some_and(|known| known > incarnation) {
+            return;
+        }
+        if known != Some(incarnation) {
+            let upto = if fence { self.append(shared, Payload::Noop).index } else { shared.log.last().index };
+            let next = shared.log.last().index.next();
+            let Some(peer) = self.peers.get_mut(&from) else { return };
+            peer.on_loss(Readmission::new(incarnation, fence, upto), next);
+        }
+        if let Some(matched) = matched {
+            self.on_accept(shared, from, matched);
+        }
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        if matched.is_none() {
+            on_heartbeat_reply(shared, from, peer, 0);
+        }
+        let matched = peer.matched;
+        if let Some(readmission) = &mut peer.readmission
+            && readmission.is_granted(matched, shared.commit)
+        {
+            shared.send(from, Message::Readmitted { incarnation, upto: readmission.upto });
+            self.maybe_commit(shared);
+        }
     }
 
     pub(crate) fn propose(&mut self, shared: &mut Shared, command: Arc<[u8]>) -> Result<Position, Refusal> {
@@ -112,24 +158,8 @@ impl Leader {
         Ok(self.append(shared, Payload::Command(command)))
     }
 
-    pub(crate) fn propose_membership(
-        &mut self,
-        shared: &mut Shared,
-        change: &MembershipChange,
-    ) -> Result<Position, Refusal> {
-        if self.transfer.is_some() {
-            return Err(Refusal::Transferring);
-        }
-        // Two leaders of different terms could otherwise each change one server on top of a different base.
-        if !self.has_committed_in_term(shared) || shared.memberships.index() > shared.commit {
-            return Err(Refusal::MembershipBusy);
-        }
-        let membership = shared.membership().changed(change).map_err(Refusal::Rejected)?;
-        Ok(self.append(shared, Payload::Membership(membership)))
-    }
-
     pub(crate) fn read(&mut self, id: ReadId) -> Result<(), Refusal> {
-        if self.reads.add(id) { Ok(()) } else { Err(Refusal::Overloaded) }
+        if self.reads.add(Asker::Own(id)) { Ok(()) } else { Err(Refusal::Overloaded) }
     }
 
     pub(crate) fn transfer(&mut self, shared: &Shared, to: Option<NodeId>) -> Result<NodeId, Refusal> {
@@ -139,7 +169,11 @@ impl Leader {
         let candidates = self.peers.iter().filter(|(id, _)| shared.membership().voters.contains(id));
         let target = match to {
             Some(to) => candidates.map(|(id, _)| *id).find(|id| *id == to),
-            None => candidates.max_by_key(|(_, peer)| (peer.heard, peer.matched)).map(|(id, _)| *id),
+            None => {
+                let timeout = shared.config.election_timeout_ticks;
+                let fitness = |peer: &Progress| (!peer.is_suspended(), peer.is_live(timeout), peer.matched);
+                candidates.max_by_key(|(_, peer)| fitness(peer)).map(|(id, _)| *id)
+            }
         };
         let target = target.ok_or(Refusal::Rejected("no such other voter"))?;
         self.transfer = Some(Transfer::new(target));
@@ -152,14 +186,16 @@ impl Leader {
         let matched = |id| if id == shared.id { durable } else { self.matched(id) };
         let reached = Index(quorum::reached(shared.membership(), |id| matched(id).0));
         if reached > shared.commit && shared.log.term_at(reached) == Some(shared.term) {
-            shared.commit_to(reached);
+            let left = shared.commit_to(reached);
             self.uncommitted.on_commit(reached);
+            self.say_farewell(shared, left);
         }
     }
 
     /// Sends all that may be sent, once per ready.
     pub(crate) fn flush(&mut self, shared: &mut Shared) -> Option<Change> {
         self.maybe_leave_joint(shared);
+        self.maybe_promote(shared);
         self.maybe_read(shared);
         for (id, peer) in &mut self.peers {
             replicate::send(shared, *id, peer);
@@ -170,10 +206,7 @@ impl Leader {
                 shared.send(transfer.target(), Message::TimeoutNow);
             }
         }
-        // The others know of the commit now: a leader without a vote has done its last duty.
-        let membership_committed = shared.memberships.index() <= shared.commit;
-        let removed = membership_committed && !shared.membership().is_voter(shared.id);
-        removed.then_some(Change::Follow { leader: None })
+        self.maybe_resign(shared)
     }
 
     /// Everything of the past is known to be committed too.
@@ -181,7 +214,7 @@ impl Leader {
         shared.log.term_at(shared.commit) == Some(shared.term)
     }
 
-    fn append(&mut self, shared: &mut Shared, payload: Payload) -> Position {
+    pub(crate) fn append(&mut self, shared: &mut Shared, payload: Payload) -> Position {
         let entry = Entry { index: shared.log.last().index.next(), term: shared.term, payload };
         let position = entry.position();
         self.uncommitted.add(entry.index, entry.bytes());
@@ -189,26 +222,6 @@ impl Leader {
             self.meet_members(shared);
         }
         position
-    }
-
-    /// The membership changed: newcomers are probed from the log's end, those who left are forgotten.
-    fn meet_members(&mut self, shared: &mut Shared) {
-        let members = shared.membership().members();
-        self.peers.retain(|id, _| members.contains(id));
-        let next = shared.log.last().index.next();
-        for id in members.into_iter().filter(|id| *id != shared.id) {
-            self.peers.entry(id).or_insert_with(|| Progress::new(next, &shared.config));
-        }
-        self.transfer.take_if(|transfer| !shared.membership().voters.contains(&transfer.target()));
-        self.maybe_commit(shared);
-    }
-
-    fn maybe_leave_joint(&mut self, shared: &mut Shared) {
-        let committed = shared.memberships.index() <= shared.commit;
-        if shared.membership().is_joint() && committed && self.transfer.is_none() {
-            let left = shared.membership().left();
-            self.append(shared, Payload::Membership(left));
-        }
     }
 
     fn maybe_read(&mut self, shared: &mut Shared) {
@@ -227,9 +240,13 @@ impl Leader {
     }
 
     fn confirm_reads(&mut self, shared: &mut Shared) {
-        let round = |id| if id == shared.id { u64::MAX } else { self.peers.get(&id).map_or(0, |peer| peer.round) };
+        let round = |id| if id == shared.id { u64::MAX } else { self.counting(id).map_or(0, |peer| peer.round) };
         let confirmed = quorum::reached(shared.membership(), round);
-        shared.out.barriers.extend(self.reads.confirm(confirmed));
+        let Some(confirmed) = self.reads.confirm(confirmed) else { return };
+        shared.out.barriers.extend(confirmed.barrier);
+        for (to, ticket) in confirmed.answers {
+            shared.send(to, Message::ReadIndexReply { ticket, index: confirmed.index });
+        }
     }
 
     fn send_heartbeats(&mut self, shared: &mut Shared) {
@@ -237,6 +254,7 @@ impl Leader {
         for to in self.peers.keys().copied().collect::<Vec<_>>() {
             self.send_heartbeat(shared, to);
         }
+        self.measure_newcomers(shared);
     }
 
     fn send_heartbeat(&mut self, shared: &mut Shared, to: NodeId) {
@@ -246,19 +264,43 @@ impl Leader {
         shared.send(to, Message::Heartbeat { commit, read_round: shared.read_round });
     }
 
-    fn check_quorum(&mut self, shared: &Shared) -> Option<Change> {
-        self.ticks_since_quorum_check = 0;
-        let heard = |id| id == shared.id || self.peers.get(&id).is_some_and(|peer| peer.heard);
-        if !quorum::holds(shared.membership(), heard) {
-            return Some(Change::Follow { leader: None });
+    /// A leader that no quorum answers may be the only one who believes in itself: it says no more. Who is suspended
+    /// counts here: it helps nobody else into office.
+    fn check_quorum(&self, shared: &Shared) -> Option<Change> {
+        let timeout = shared.config.election_timeout_ticks;
+        let heard = |id| id == shared.id || self.peers.get(&id).is_some_and(|peer| peer.may_live(timeout));
+        (!quorum::holds(shared.membership(), heard)).then_some(Change::Follow { leader: None })
+    }
+
+    /// Its own disk has stalled: commits may go on without it, but nothing is applied here, and nobody is answered. If a
+    /// quorum can do without this node, whoever of it is closest takes over.
+    fn maybe_flee(&mut self, shared: &Shared) {
+        let waited = shared.log.persist_waited_ticks();
+        if waited == 0 || !waited.is_multiple_of(shared.config.stall_ticks_max) || self.transfer.is_some() {
+            return;
         }
-        for peer in self.peers.values_mut() {
-            peer.heard = false;
+        let timeout = shared.config.election_timeout_ticks;
+        let healthy = |peer: &&Progress| peer.is_live(timeout) && peer.matched >= shared.commit;
+        let able = |id| self.counting(id).filter(healthy);
+        if quorum::holds(shared.membership(), |id| able(id).is_some()) {
+            let voters = shared.membership().voters.iter();
+            let target = voters.filter_map(|id| Some((*id, able(*id)?.matched))).max_by_key(|(_, matched)| *matched);
+            self.transfer = target.map(|(id, _)| Transfer::new(id));
         }
-        None
+    }
+
+    /// What the leader knows of a peer whose word counts.
+    pub(crate) fn counting(&self, id: NodeId) -> Option<&Progress> {
+        self.peers.get(&id).filter(|peer| !peer.is_suspended())
     }
 
     fn matched(&self, id: NodeId) -> Index {
-        self.peers.get(&id).map_or(Index(0), |peer| peer.matched)
+        self.counting(id).map_or(Index(0), |peer| peer.matched)
+    }
+}
+
+fn on_heartbeat_reply(shared: &mut Shared, from: NodeId, peer: &mut Progress, read_round: u64) {
+    if peer.on_heartbeat_reply(read_round.min(shared.read_round), shared.config.heartbeat_ticks) {
+        replicate::ask(shared, from, peer);
     }
 }

@@ -20,10 +20,15 @@
 //! 6. `snapshots`: stream a snapshot of the store as of now with the request's term; report the end by
 //!    `on_snapshot_sent`, good or bad, every time, and good only when the receiver has told its core. Keep the log behind
 //!    that snapshot until then (don't `compact`).
-//! 7. `install`: after all earlier batches are persisted and nothing is being applied, replace the store by the staged
+//! 7. `removed`: this node is out; finish what was handed out, then stop it. `readmitted`: forget the note that data was
+//!    lost here.
+//! 8. `install`: after all earlier batches are persisted and nothing is being applied, replace the store by the staged
 //!    snapshot, then empty the log to begin after it (hard state stays), report by `on_snapshot_installed`. A staged
 //!    snapshot that is not asked for in the next ready can be thrown away. A start that finds the store ahead of the
 //!    log's end has crashed between the two steps: empty the log first.
+//!
+//! A start that finds data gone that was durable (an empty disk under an old number, a damaged log) says so in
+//! [`Start::suspended`], and goes on saying so until `readmitted`; [`Suspension`] tells why.
 //!
 //! After the store is durable up to some index, drop the log up to there (or somewhat less: followers that lag behind
 //! it need a whole snapshot) with `compact` and on disk. A failed write or read is not reported: the node halts.
@@ -32,6 +37,7 @@
 //!
 //! - At most one leader per term; a term and a vote are durable before anyone hears of them as a promise.
 //! - A committed entry stays, at its place, in every later leader's log.
+//! - A node that lost data counts for nothing until it can't break a promise any more.
 //! - Terms, commit, applied and what a peer is known to have never go back.
 //! - Everything is bounded by [`Config`]: entries in memory, bytes on the way to peers, to commit, to apply.
 //!
@@ -40,17 +46,23 @@
 //!
 //! # Where to look
 //!
-//! `raft` is the door, `role` changes roles and judges votes; `follower`, `candidate`, `leader` are the roles and
+//! `raft` is the door, `look` its windows, `role` changes roles and judges votes; `follower`, `candidate`, `leader` are the roles and
 //! `shared` what all of them know. A leader's parts: `progress`, `inflight`, `replicate`, `read`, `transfer`,
-//! `uncommitted`. The log: `log`, `terms`, `pending`. Tests: `tests/scripts/*.txt` tell stories with the expected
-//! events; `tests/simulation.rs` shakes a cluster; `src/tests/` holds properties.
+//! `uncommitted`, `change` (of membership). A follower's: `asking` (its reads). Who takes part: `membership`, `history`;
+//! who lost data: `suspension`. The log: `log`, `terms`, `pending`. Tests: `tests/scripts/*.txt` tell stories with the
+//! expected events; `tests/cluster/simulation.rs` shakes a cluster; `src/tests/` holds properties; the crate `tests/model`
+//! searches small worlds to the end, turns every guard off in turn, and compares with another implementation.
 
 mod apply;
+mod asking;
 mod candidate;
+mod change;
 mod follower;
+mod history;
 mod inflight;
 mod leader;
 mod log;
+mod look;
 mod membership;
 mod message;
 mod pending;
@@ -63,6 +75,7 @@ mod replicate;
 mod role;
 mod shared;
 mod status;
+mod suspension;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -80,4 +93,5 @@ pub use ready::{
 };
 pub use shared::Start;
 pub use status::{PeerProgress, PeerState, Refusal, RoleKind};
+pub use suspension::Suspension;
 pub use types::{Config, ENTRY_OVERHEAD_BYTES, Entry, HardState, Index, NodeId, Payload, Position, Term};

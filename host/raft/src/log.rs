@@ -64,6 +64,19 @@ impl Log {
         self.pending.hard_state()
     }
 
+    pub(crate) fn tick(&mut self) {
+        self.pending.tick();
+    }
+
+    pub(crate) fn forget_time(&mut self) {
+        self.pending.forget_time();
+    }
+
+    /// See [`Pending::waited_ticks`].
+    pub(crate) fn persist_waited_ticks(&self) -> u32 {
+        self.pending.waited_ticks()
+    }
+
     /// Nothing is on its way to the disk, nothing waits to be.
     pub(crate) fn is_settled(&self) -> bool {
         self.pending.is_empty() && !self.has_unwritten()

@@ -1,14 +1,17 @@
 //! Who takes part: voters, learners, and the joint form that leads from one set of voters to another.
 //!
 //! A membership is in force from the moment its entry is appended, committed or not, and leaves with its entry when
-//! that is truncated (paper, section 6). One path for all changes: steps are applied to the current membership, and
-//! the core itself takes the joint form when more than one voter differs.
+//! that is truncated (paper, section 6; `history` keeps the way back). One path for all changes: steps are applied to the
+//! current membership, and the core itself takes the joint form when more than one voter differs.
 //!
-//! Invariants: nobody is voter and learner at once; outgoing and learners_next are empty unless joint; a history is
-//! never empty and holds at most what is needed to roll uncommitted entries back.
+//! Who is to get a vote comes in as a learner, with the wish written down beside it (`joining`): whoever leads fulfils it
+//! once the learner has caught up, so a newcomer that is slow or dead never costs the cluster its quorum.
+//!
+//! Invariants: nobody is voter and learner at once; outgoing and learners_next are empty unless joint; who joins is a
+//! learner, now or after the joint form; who is to be replaced is a voter, and by one node only.
 
-use crate::types::{Entry, Index, NodeId, Payload};
-use std::collections::BTreeSet;
+use crate::types::NodeId;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Who takes part in a cluster.
@@ -22,6 +25,8 @@ pub struct Membership {
     pub learners: BTreeSet<NodeId>,
     /// Outgoing voters that become learners when the joint form is left.
     pub learners_next: BTreeSet<NodeId>,
+    /// Learners that get a vote as soon as they have caught up, and the voter that leaves in the same step, if any.
+    pub joining: BTreeMap<NodeId, Option<NodeId>>,
 }
 
 /// Steps from the current membership to the next, all taken at once.
@@ -36,9 +41,18 @@ pub struct MembershipChange {
 pub enum MembershipStep {
     /// A new node that receives the log without a vote.
     AddLearner(NodeId),
-    /// A learner or a new node gets a vote.
+    /// A new node or a learner is to get a vote: it is a learner until it has caught up, then the leader promotes it.
     AddVoter(NodeId),
-    /// A voter becomes a learner.
+    /// A new node or a learner is to take a voter's place, in one joint step once it has caught up.
+    Replace {
+        /// Leaves.
+        old: NodeId,
+        /// Comes.
+        new: NodeId,
+    },
+    /// A learner gets its vote at once, and whom it was to replace leaves.
+    Promote(NodeId),
+    /// A voter becomes a learner; a learner that was to get a vote stays one.
     Demote(NodeId),
     /// A voter or learner leaves.
     Remove(NodeId),
@@ -72,7 +86,8 @@ impl Membership {
 
     /// Its accounted size in an entry.
     pub(crate) fn bytes(&self) -> usize {
-        (self.voters.len() + self.outgoing.len() + self.learners.len() + self.learners_next.len()) * size_of::<NodeId>()
+        let sets = self.voters.len() + self.outgoing.len() + self.learners.len() + self.learners_next.len();
+        (sets + 2 * self.joining.len()) * size_of::<NodeId>()
     }
 
     /// The membership after `change`; the reason if there can be none.
@@ -100,24 +115,70 @@ impl Membership {
     }
 
     fn take(&mut self, step: MembershipStep) -> Result<(), &'static str> {
-        let possible = match step {
-            MembershipStep::AddLearner(id) => !self.voters.contains(&id) && self.learners.insert(id),
-            MembershipStep::AddVoter(id) => {
-                self.learners.remove(&id);
-                self.voters.insert(id)
+        match step {
+            MembershipStep::AddLearner(id) => {
+                let new = !self.voters.contains(&id) && self.learners.insert(id);
+                new.then_some(()).ok_or("the node is a member already")
             }
-            MembershipStep::Demote(id) => self.voters.remove(&id) && self.learners.insert(id),
-            MembershipStep::Remove(id) => self.voters.remove(&id) || self.learners.remove(&id),
-        };
-        if possible {
+            MembershipStep::AddVoter(id) => self.join(id, None),
+            MembershipStep::Replace { old, new } => {
+                if !self.voters.contains(&old) {
+                    return Err("the node to be replaced is not a voter");
+                }
+                if self.joining.values().any(|replaced| *replaced == Some(old)) {
+                    return Err("the node is being replaced already");
+                }
+                self.join(new, Some(old))
+            }
+            MembershipStep::Promote(id) => self.promote(id),
+            MembershipStep::Demote(id) => self.demote(id),
+            MembershipStep::Remove(id) => {
+                let known = self.leave(id) || self.learners.remove(&id);
+                self.joining.remove(&id);
+                known.then_some(()).ok_or("the node is not a member")
+            }
+        }
+    }
+
+    fn join(&mut self, id: NodeId, replaces: Option<NodeId>) -> Result<(), &'static str> {
+        if self.voters.contains(&id) {
+            return Err("the node is a voter already");
+        }
+        if self.joining.insert(id, replaces) == Some(replaces) {
+            return Err("the node is on its way to a vote already");
+        }
+        self.learners.insert(id);
+        Ok(())
+    }
+
+    fn promote(&mut self, id: NodeId) -> Result<(), &'static str> {
+        if !self.learners.remove(&id) {
+            return Err("the node is not a learner");
+        }
+        self.voters.insert(id);
+        if let Some(Some(replaced)) = self.joining.remove(&id) {
+            self.leave(replaced);
+        }
+        Ok(())
+    }
+
+    fn demote(&mut self, id: NodeId) -> Result<(), &'static str> {
+        if self.joining.remove(&id).is_some() {
             return Ok(());
         }
-        Err(match step {
-            MembershipStep::AddLearner(_) => "the node is a member already",
-            MembershipStep::AddVoter(_) => "the node is a voter already",
-            MembershipStep::Demote(_) => "the node is not a voter",
-            MembershipStep::Remove(_) => "the node is not a member",
-        })
+        if !self.leave(id) {
+            return Err("the node has no vote and is not on its way to one");
+        }
+        self.learners.insert(id);
+        Ok(())
+    }
+
+    /// No voter any more. Who was to take its place still comes, in nobody's.
+    fn leave(&mut self, id: NodeId) -> bool {
+        for replaced in self.joining.values_mut() {
+            replaced.take_if(|replaced| *replaced == id);
+        }
+        self.voters.remove(&id)
     }
 
     /// The simple membership that a joint one leads to.
@@ -128,6 +189,7 @@ impl Membership {
             outgoing: BTreeSet::new(),
             learners: self.learners.union(&self.learners_next).copied().collect(),
             learners_next: BTreeSet::new(),
+            joining: self.joining.clone(),
         };
         left.check();
         left
@@ -137,6 +199,13 @@ impl Membership {
         assert!(!self.voters.is_empty(), "a membership has a voter");
         assert!(self.voters.is_disjoint(&self.learners), "nobody is voter and learner at once");
         assert!(self.learners_next.is_subset(&self.outgoing), "only an outgoing voter can become a learner later");
+        let mut replaced = BTreeSet::new();
+        for (id, old) in &self.joining {
+            let learns = self.learners.contains(id) || self.learners_next.contains(id);
+            assert!(learns, "who joins is a learner first");
+            assert!(old.is_none_or(|old| self.voters.contains(&old)), "who is to be replaced is a voter");
+            assert!(old.is_none_or(|old| replaced.insert(old)), "nobody is replaced twice");
+        }
     }
 }
 
@@ -156,62 +225,13 @@ impl fmt::Display for Membership {
                 space = " ";
             }
         }
-        Ok(())
-    }
-}
-
-/// The memberships that may still be in force: the newest committed one and those appended after it.
-#[derive(Clone, Eq, PartialEq, Hash, Debug)]
-pub(crate) struct History {
-    /// (index of the entry, membership), ascending, never empty.
-    known: Vec<(Index, Membership)>,
-}
-
-impl History {
-    pub(crate) fn new(index: Index, membership: Membership) -> History {
-        History { known: vec![(index, membership)] }
-    }
-
-    /// The membership in force.
-    pub(crate) fn current(&self) -> &Membership {
-        &self.newest().1
-    }
-
-    /// The entry that brought it.
-    pub(crate) fn index(&self) -> Index {
-        self.newest().0
-    }
-
-    /// Whether the node has a vote in any membership that may be in force.
-    pub(crate) fn may_have_vote(&self, id: NodeId) -> bool {
-        self.known.iter().any(|(_, membership)| membership.is_voter(id))
-    }
-
-    fn newest(&self) -> &(Index, Membership) {
-        self.known.last().expect("a history is never empty")
-    }
-
-    /// Takes note of an appended entry; true if it changed the membership.
-    pub(crate) fn on_append(&mut self, entry: &Entry) -> bool {
-        match &entry.payload {
-            Payload::Membership(membership) => {
-                assert!(entry.index > self.index(), "memberships are appended in order");
-                self.known.push((entry.index, membership.clone()));
-                true
-            }
-            Payload::Noop | Payload::Command(_) => false,
+        if !self.joining.is_empty() {
+            let joining = self.joining.iter().map(|(id, old)| match old {
+                Some(old) => format!("{id}(for {old})"),
+                None => id.to_string(),
+            });
+            write!(f, " joining={}", joining.collect::<Vec<_>>().join(","))?;
         }
-    }
-
-    /// The log is truncated from `from` on.
-    pub(crate) fn on_truncate(&mut self, from: Index) {
-        self.known.retain(|(index, _)| *index < from);
-        assert!(!self.known.is_empty(), "a committed membership is not truncated");
-    }
-
-    /// What is committed needs no way back.
-    pub(crate) fn on_commit(&mut self, commit: Index) {
-        let committed = self.known.iter().rposition(|(index, _)| *index <= commit).unwrap_or(0);
-        self.known.drain(..committed);
+        Ok(())
     }
 }

@@ -91,6 +91,40 @@ pub enum Message {
     StaleTerm,
     /// Campaign at once: the leader wants the receiver to lead.
     TimeoutNow,
+    /// A committed membership, in force at this index, does not have the receiver.
+    Removed {
+        /// Older news than the receiver's own is ignored.
+        at: Index,
+    },
+    /// The sender's answer to an Append or a heartbeat while it is suspended: it lost data, and counts for nothing. See
+    /// `suspension.rs`.
+    Suspended {
+        /// Names the loss; greater than every earlier one's of this node.
+        incarnation: u64,
+        /// The votes and terms of its past are lost too: only an entry that commits without it makes it harmless.
+        fence: bool,
+        /// As in an accepted Append; none in answer to a heartbeat.
+        matched: Option<Index>,
+    },
+    /// The receiver may take part again once its log reaches `upto`.
+    Readmitted {
+        /// The suspension's.
+        incarnation: u64,
+        /// In this leader's log.
+        upto: Index,
+    },
+    /// A follower's question, for all reads that wait there: from which index on are they linearizable?
+    ReadIndex {
+        /// Goes back in the answer; never used twice.
+        ticket: u64,
+    },
+    /// The leader's answer, after it was confirmed as the leader.
+    ReadIndexReply {
+        /// The question's.
+        ticket: u64,
+        /// What has to be applied first.
+        index: Index,
+    },
 }
 
 impl Message {
@@ -108,7 +142,12 @@ impl Message {
             | Message::HeartbeatReply { .. }
             | Message::Commit { .. }
             | Message::StaleTerm
-            | Message::TimeoutNow => 0,
+            | Message::TimeoutNow
+            | Message::Removed { .. }
+            | Message::Suspended { .. }
+            | Message::Readmitted { .. }
+            | Message::ReadIndex { .. }
+            | Message::ReadIndexReply { .. } => 0,
         }
     }
 }
@@ -140,6 +179,15 @@ impl fmt::Display for Message {
             Message::Commit { commit } => write!(f, "Commit commit={commit}"),
             Message::StaleTerm => write!(f, "StaleTerm"),
             Message::TimeoutNow => write!(f, "TimeoutNow"),
+            Message::Removed { at } => write!(f, "Removed at={at}"),
+            Message::Suspended { incarnation, fence, matched } => {
+                let fence = if *fence { " fence" } else { "" };
+                let matched = matched.map_or(String::new(), |matched| format!(" matched={matched}"));
+                write!(f, "Suspended incarnation={incarnation}{matched}{fence}")
+            }
+            Message::Readmitted { incarnation, upto } => write!(f, "Readmitted incarnation={incarnation} upto={upto}"),
+            Message::ReadIndex { ticket } => write!(f, "ReadIndex ticket={ticket:x}"),
+            Message::ReadIndexReply { ticket, index } => write!(f, "ReadIndexReply ticket={ticket:x} index={index}"),
         }
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Pending {
     batches: VecDeque<Batch>,
     durable: Index,
     hard_state: HardState,
+    /// For so many ticks the oldest batch has waited.
+    waited_ticks: u32,
 }
 
 #[derive(Clone, Eq, PartialEq, Hash, Debug)]
@@ -28,7 +30,7 @@ struct Batch {
 
 impl Pending {
     pub(crate) fn new(durable: Index, hard_state: HardState) -> Pending {
-        Pending { next: PersistId(1), batches: VecDeque::new(), durable, hard_state }
+        Pending { next: PersistId(1), batches: VecDeque::new(), durable, hard_state, waited_ticks: 0 }
     }
 
     /// The log is durable up to here.
@@ -45,6 +47,25 @@ impl Pending {
         self.batches.is_empty()
     }
 
+    /// Time passes.
+    pub(crate) fn tick(&mut self) {
+        self.waited_ticks = if self.batches.is_empty() { 0 } else { self.waited_ticks.saturating_add(1) };
+    }
+
+    /// For so many ticks the disk has finished nothing although something waits.
+    pub(crate) fn waited_ticks(&self) -> u32 {
+        self.waited_ticks
+    }
+
+    pub(crate) fn forget_time(&mut self) {
+        self.waited_ticks = 0;
+        self.next = PersistId(1);
+        for batch in &mut self.batches {
+            batch.id = self.next;
+            self.next = PersistId(self.next.0 + 1);
+        }
+    }
+
     /// A batch leaves for the disk; `last` is its last entry, if it has any.
     pub(crate) fn begin(&mut self, hard_state: Option<HardState>, last: Option<Index>) -> PersistId {
         let id = self.next;
@@ -59,6 +80,7 @@ impl Pending {
             batch.done = true;
         }
         while let Some(batch) = self.batches.pop_front_if(|batch| batch.done) {
+            self.waited_ticks = 0;
             self.durable = self.durable.max(batch.last);
             self.hard_state = batch.hard_state.unwrap_or(self.hard_state);
         }

@@ -3,9 +3,11 @@
 //! Probe: the place of agreement is unknown, one Append at a time. Replicate: known, Appends follow each other without
 //! waiting. Snapshot: the peer needs more than the log still has; nothing is sent until that is over.
 //!
-//! Invariant: `matched < next`, and `matched` never goes back within a term.
+//! Invariant: `matched < next`, and `matched` never goes back within a term, unless the peer says that its disk lost data
+//! (`suspension`).
 
 use crate::inflight::Inflight;
+use crate::suspension::Readmission;
 use crate::types::{Config, Index, Position};
 
 /// What the leader knows of one peer.
@@ -17,8 +19,14 @@ pub(crate) struct Progress {
     /// The next entry to send.
     pub(crate) next: Index,
     pub(crate) inflight: Inflight,
-    /// It spoke since the last check of the quorum.
-    pub(crate) heard: bool,
+    /// It spoke at least once in this term.
+    met: bool,
+    /// For so long it has not spoken; at first since it was reckoned with.
+    silent_ticks: u32,
+    /// It lost data.
+    pub(crate) readmission: Option<Readmission>,
+    /// How long a learner on its way to a vote has kept up.
+    keeping_up: KeepingUp,
     /// The highest commit index that it was told.
     pub(crate) commit_told: Index,
     /// The newest read round that it confirmed.
@@ -26,6 +34,17 @@ pub(crate) struct Progress {
     /// For so long Appends wait for an answer.
     quiet_ticks: u32,
 }
+
+/// Whether a learner has caught up: in so many heartbeats in a row it had everything that was there at the one before.
+#[derive(Clone, Eq, PartialEq, Hash, Debug, Default)]
+struct KeepingUp {
+    rounds: u32,
+    /// The log's end at the last heartbeat.
+    target: Index,
+}
+
+/// So many rounds make a learner ready for its vote (thesis, section 4.2.1).
+const ROUNDS_KEPT_UP: u32 = 3;
 
 /// How the leader sends to one peer.
 #[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
@@ -60,7 +79,10 @@ impl Progress {
             matched: Index(0),
             next,
             inflight: Inflight::new(config.inflight_messages_max, config.inflight_bytes_max),
-            heard: false,
+            met: false,
+            silent_ticks: 0,
+            readmission: None,
+            keeping_up: KeepingUp::default(),
             commit_told: Index(0),
             round: 0,
             quiet_ticks: 0,
@@ -69,6 +91,7 @@ impl Progress {
 
     /// Time passes. A snapshot whose end stays unknown is given up, a failed one is tried again.
     pub(crate) fn tick(&mut self, election_timeout_ticks: u32) {
+        self.silent_ticks = self.silent_ticks.saturating_add(1);
         if !self.inflight.is_empty() {
             self.quiet_ticks = self.quiet_ticks.saturating_add(1);
         }
@@ -88,6 +111,57 @@ impl Progress {
             }
             State::Snapshot(Transfer::Streaming) | State::Probe { .. } | State::Replicate => {}
         }
+    }
+
+    pub(crate) fn forget_time(&mut self) {
+        self.silent_ticks = 0;
+        self.quiet_ticks = 0;
+    }
+
+    pub(crate) fn on_heard(&mut self) {
+        self.met = true;
+        self.silent_ticks = 0;
+    }
+
+    /// It was heard within an election timeout.
+    pub(crate) fn is_live(&self, election_timeout_ticks: u32) -> bool {
+        self.met && self.may_live(election_timeout_ticks)
+    }
+
+    /// As [`Progress::is_live`], but whoever is new here has an election timeout to make itself heard.
+    pub(crate) fn may_live(&self, election_timeout_ticks: u32) -> bool {
+        self.silent_ticks <= election_timeout_ticks
+    }
+
+    /// Its word counts for nothing.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.readmission.is_some_and(|readmission| !readmission.done)
+    }
+
+    /// It lost data: what it once acknowledged says nothing any more.
+    pub(crate) fn on_loss(&mut self, readmission: Readmission, next: Index) {
+        self.readmission = Some(readmission);
+        self.matched = Index(0);
+        self.round = 0;
+        if self.state == State::Snapshot(Transfer::Streaming) {
+            // The stream's end is told by its owner.
+            self.next = next;
+        } else {
+            self.probe_from(next);
+        }
+    }
+
+    /// A heartbeat leaves for a learner on its way to a vote; the log ends at `last`.
+    pub(crate) fn measure(&mut self, last: Index) {
+        let kept_up = self.state == State::Replicate && self.matched >= self.keeping_up.target;
+        let rounds = if kept_up { self.keeping_up.rounds.saturating_add(1).min(ROUNDS_KEPT_UP) } else { 0 };
+        // The first heartbeat only sets the mark.
+        let rounds = if self.keeping_up.target == Index(0) { 0 } else { rounds };
+        self.keeping_up = KeepingUp { rounds, target: last };
+    }
+
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.keeping_up.rounds >= ROUNDS_KEPT_UP && !self.is_suspended()
     }
 
     /// The peer has everything up to `matched`; `base` is where the leader's log begins.

@@ -4,13 +4,12 @@ use crate::candidate::Round;
 use crate::follower::Follower;
 use crate::membership::{Membership, MembershipChange};
 use crate::message::{Envelope, Message};
-use crate::progress::State;
 use crate::ready::{LogAnswer, LogPurpose, PersistId, ReadId, Ready, SnapshotMeta};
 use crate::replicate;
 use crate::role::{Change, Role};
 use crate::shared::{Shared, Start};
-use crate::status::{PeerProgress, PeerState, Refusal, RoleKind};
-use crate::types::{HardState, Index, NodeId, Position, Term};
+use crate::status::{Refusal, RoleKind};
+use crate::types::{Index, NodeId, Position, Term};
 use std::sync::Arc;
 
 /// One node's part in consensus. See the crate's page for what its owner has to do, and in which order.
@@ -25,13 +24,14 @@ impl Raft {
     pub fn new(start: Start) -> Raft {
         let mut shared = Shared::new(start);
         let timer = shared.new_timer();
-        Raft { shared, role: Role::Follower(Follower { leader: None, timer }) }
+        Raft { shared, role: Role::Follower(Follower::new(None, timer)) }
     }
 
     /// Input: one tick of time went by.
     pub fn tick(&mut self) {
+        self.shared.log.tick();
         let change = match &mut self.role {
-            Role::Follower(follower) => follower.tick(&self.shared),
+            Role::Follower(follower) => follower.tick(&mut self.shared),
             Role::Candidate(candidate) => candidate.tick(&self.shared),
             Role::Leader(leader) => leader.tick(&mut self.shared),
         };
@@ -50,6 +50,8 @@ impl Raft {
         match message {
             Message::PreVote { next_term, last } => self.on_pre_vote(from, term, next_term, last),
             Message::Vote { last, transfer } => self.on_vote(from, term, last, transfer),
+            // True in every term.
+            Message::Removed { at } => self.on_removed(at),
             // A grant comes with the granter's term, which may be lower.
             Message::PreVoteReply { .. } => self.step_role(from, message),
             Message::Append { .. } | Message::Heartbeat { .. } | Message::Commit { .. } => {
@@ -60,7 +62,11 @@ impl Raft {
             | Message::AppendReject { .. }
             | Message::HeartbeatReply { .. }
             | Message::StaleTerm
-            | Message::TimeoutNow => {
+            | Message::TimeoutNow
+            | Message::Suspended { .. }
+            | Message::Readmitted { .. }
+            | Message::ReadIndex { .. }
+            | Message::ReadIndexReply { .. } => {
                 if term == self.shared.term {
                     self.step_role(from, message);
                 }
@@ -136,7 +142,7 @@ impl Raft {
     pub fn on_snapshot_installed(&mut self, meta: &SnapshotMeta) {
         self.shared.on_installed(meta);
         if let Some(leader) = self.leader() {
-            self.shared.send_after_persist(leader, Message::AppendAccept { matched: meta.position.index });
+            self.shared.accept(leader, meta.position.index);
         }
     }
 
@@ -158,13 +164,45 @@ impl Raft {
     /// Command: change the membership. Takes the joint form by itself where it must, and leaves it by itself.
     pub fn propose_membership(&mut self, change: MembershipChange) -> Result<Position, Refusal> {
         let (leader, shared) = self.as_leader()?;
-        leader.propose_membership(shared, &change)
+        leader.propose_membership(shared, &change, false)
     }
 
-    /// Command: a barrier for a linearizable read. Its answer is in a later ready, as a barrier or as lost.
+    /// Command: change the membership although voters were not heard lately or a learner lags. The rules that keep
+    /// what is committed hold nevertheless: one change at a time, none before the leader's first commit.
+    pub fn force_membership(&mut self, change: MembershipChange) -> Result<Position, Refusal> {
+        let (leader, shared) = self.as_leader()?;
+        leader.propose_membership(shared, &change, true)
+    }
+
+    /// What [`Raft::propose_membership`] would come to now, or [`Raft::force_membership`]; nothing is proposed.
+    pub fn preview_membership(&self, change: &MembershipChange, forced: bool) -> Result<Membership, Refusal> {
+        match &self.role {
+            Role::Leader(leader) => leader.judge_membership(&self.shared, change, forced),
+            Role::Follower(_) | Role::Candidate(_) => Err(Refusal::NotLeader { leader: self.leader() }),
+        }
+    }
+
+    /// Command: a barrier for a linearizable read on the leader. Its answer is in a later ready, as a barrier or as lost.
     pub fn read(&mut self, id: ReadId) -> Result<(), Refusal> {
         let (leader, _) = self.as_leader()?;
         leader.read(id)
+    }
+
+    /// Command: a barrier for a linearizable read on this node, whatever it is: a follower or learner asks the leader. Its
+    /// answer comes like that of [`Raft::read`].
+    pub fn read_here(&mut self, id: ReadId) -> Result<(), Refusal> {
+        let refusal = Refusal::NotLeader { leader: None };
+        match &mut self.role {
+            Role::Leader(leader) => leader.read(id),
+            Role::Follower(follower) if follower.leader.is_some() => {
+                if follower.asking.add(id) {
+                    Ok(())
+                } else {
+                    Err(Refusal::Overloaded)
+                }
+            }
+            Role::Follower(_) | Role::Candidate(_) => Err(refusal),
+        }
     }
 
     /// Command: hand leadership over, to the voter that is closest if none is named. The answer names it.
@@ -193,121 +231,13 @@ impl Raft {
     pub fn ready(&mut self) -> Ready {
         let change = match &mut self.role {
             Role::Leader(leader) => leader.flush(&mut self.shared),
-            Role::Follower(_) | Role::Candidate(_) => None,
+            Role::Follower(follower) => {
+                follower.flush(&mut self.shared);
+                None
+            }
+            Role::Candidate(_) => None,
         };
         self.maybe_enter(change);
         self.shared.ready()
-    }
-
-    /// This node.
-    pub fn id(&self) -> NodeId {
-        self.shared.id
-    }
-
-    /// The newest term it knows.
-    pub fn term(&self) -> Term {
-        self.shared.term
-    }
-
-    /// Term and vote, not necessarily durable yet.
-    pub fn hard_state(&self) -> HardState {
-        HardState { term: self.shared.term, vote: self.shared.vote }
-    }
-
-    /// Its role.
-    pub fn role(&self) -> RoleKind {
-        match &self.role {
-            Role::Follower(_) => RoleKind::Follower,
-            Role::Candidate(candidate) => match candidate.round {
-                Round::Pre => RoleKind::PreCandidate,
-                Round::Real { .. } => RoleKind::Candidate,
-            },
-            Role::Leader(_) => RoleKind::Leader,
-        }
-    }
-
-    /// The leader of the current term, as far as known.
-    pub fn leader(&self) -> Option<NodeId> {
-        match &self.role {
-            Role::Follower(follower) => follower.leader,
-            Role::Candidate(_) => None,
-            Role::Leader(_) => Some(self.shared.id),
-        }
-    }
-
-    /// Known to be committed.
-    pub fn commit(&self) -> Index {
-        self.shared.commit
-    }
-
-    /// Reported as applied.
-    pub fn applied(&self) -> Index {
-        self.shared.applying.applied()
-    }
-
-    /// The log's end, not necessarily durable yet.
-    pub fn last(&self) -> Position {
-        self.shared.log.last()
-    }
-
-    /// The log's end on this node's disk.
-    pub fn durable(&self) -> Index {
-        self.shared.log.durable()
-    }
-
-    /// The last compacted position.
-    pub fn base(&self) -> Position {
-        self.shared.log.base()
-    }
-
-    /// The term of the entry at `index`, known from the base to the log's end.
-    pub fn term_at(&self, index: Index) -> Option<Term> {
-        self.shared.log.term_at(index)
-    }
-
-    /// The membership in force, committed or not.
-    pub fn membership(&self) -> &Membership {
-        self.shared.membership()
-    }
-
-    /// Leadership is being handed over.
-    pub fn is_transferring(&self) -> bool {
-        match &self.role {
-            Role::Leader(leader) => leader.transfer.is_some(),
-            Role::Follower(_) | Role::Candidate(_) => false,
-        }
-    }
-
-    /// A leader's accepted and uncommitted bytes; 0 for everyone else.
-    pub fn uncommitted_bytes(&self) -> usize {
-        match &self.role {
-            Role::Leader(leader) => leader.uncommitted.bytes(),
-            Role::Follower(_) | Role::Candidate(_) => 0,
-        }
-    }
-
-    /// The bytes of entries held in memory.
-    pub fn cached_bytes(&self) -> usize {
-        self.shared.log.window_bytes()
-    }
-
-    /// What a leader knows of its peers, in order; empty for everyone else.
-    pub fn progress(&self) -> Vec<PeerProgress> {
-        let Role::Leader(leader) = &self.role else { return Vec::new() };
-        let look = |(id, peer): (&NodeId, &crate::progress::Progress)| PeerProgress {
-            id: *id,
-            voter: self.membership().is_voter(*id),
-            state: match peer.state {
-                State::Probe { .. } => PeerState::Probe,
-                State::Replicate => PeerState::Replicate,
-                State::Snapshot(_) => PeerState::Snapshot,
-            },
-            matched: peer.matched,
-            next: peer.next,
-            inflight_messages: peer.inflight.messages(),
-            inflight_bytes: peer.inflight.bytes(),
-            heard: peer.heard,
-        };
-        leader.peers.iter().map(look).collect()
     }
 }

@@ -25,6 +25,12 @@ pub struct Ready {
     /// Replace the store and then the log by this staged snapshot: after `persist` and after everything that was
     /// handed out to apply, whose outcome no longer matters. Report by `on_snapshot_installed`.
     pub install: Option<SnapshotMeta>,
+    /// Once: as of this index this node is no member any more, and that is committed. It does not campaign from now on;
+    /// its owner stops it. Numbers are not used twice; should a later membership have it nevertheless, it takes part again.
+    pub removed: Option<Index>,
+    /// Once: the suspension of this incarnation is over, all that the node may have promised is on its disk again. Its
+    /// owner forgets that it ever was suspended.
+    pub readmitted: Option<u64>,
 }
 
 impl Ready {
@@ -38,6 +44,8 @@ impl Ready {
             && self.barriers_lost.is_empty()
             && self.snapshots.is_empty()
             && self.install.is_none()
+            && self.removed.is_none()
+            && self.readmitted.is_none()
     }
 }
 

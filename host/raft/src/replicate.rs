@@ -79,7 +79,7 @@ fn send_commit(shared: &mut Shared, to: NodeId, peer: &mut Progress) {
 
 /// A peer that doesn't live can't take a snapshot: it waits for the next sign of life.
 fn request_snapshot(shared: &mut Shared, to: NodeId, peer: &mut Progress) {
-    if !peer.heard {
+    if !peer.is_live(shared.config.election_timeout_ticks) {
         return peer.pause();
     }
     peer.await_snapshot();

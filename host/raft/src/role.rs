@@ -7,7 +7,7 @@ use crate::message::Message;
 use crate::raft::Raft;
 use crate::shared::Shared;
 use crate::status::Refusal;
-use crate::types::{NodeId, Position, Term};
+use crate::types::{Index, NodeId, Position, Term};
 
 /// What a node is, with all that only this role knows.
 #[derive(Clone, Eq, PartialEq, Hash, Debug)]
@@ -49,8 +49,10 @@ impl Raft {
                 }
                 Change::Lead => Role::Leader(Leader::new(&mut self.shared)),
             };
-            if let Role::Leader(leader) = std::mem::replace(&mut self.role, role) {
-                self.shared.out.barriers_lost.extend(leader.reads.into_lost());
+            match std::mem::replace(&mut self.role, role) {
+                Role::Leader(leader) => self.shared.out.barriers_lost.extend(leader.reads.into_lost()),
+                Role::Follower(follower) => self.shared.out.barriers_lost.extend(follower.asking.into_lost()),
+                Role::Candidate(_) => {}
             }
         }
     }
@@ -67,7 +69,7 @@ impl Raft {
             Role::Follower(follower) if leader.is_none() => follower.timer.clone(),
             Role::Follower(_) | Role::Candidate(_) | Role::Leader(_) => self.shared.new_timer(),
         };
-        Role::Follower(Follower { leader, timer })
+        Role::Follower(Follower::new(leader, timer))
     }
 
     /// Enters a newer term, whoever leads it.
@@ -90,7 +92,12 @@ impl Raft {
             | Message::HeartbeatReply { .. }
             | Message::Commit { .. }
             | Message::StaleTerm
-            | Message::TimeoutNow => true,
+            | Message::TimeoutNow
+            | Message::Removed { .. }
+            | Message::Suspended { .. }
+            | Message::Readmitted { .. }
+            | Message::ReadIndex { .. }
+            | Message::ReadIndexReply { .. } => true,
         }
     }
 
@@ -104,20 +111,21 @@ impl Raft {
 
     /// Judged like a vote, log included: a pre-vote that is easier to win than the vote would be won for ever.
     pub(crate) fn on_pre_vote(&mut self, from: NodeId, term: Term, next_term: Term, last: Position) {
-        let granted =
-            term >= self.shared.term && !self.has_live_leader() && last.up_to_date_with(self.shared.log.last());
+        self.shared.maybe_tell_removed(from);
+        let granted = term >= self.shared.term && !self.has_live_leader() && self.shared.approves(last);
         self.shared.send(from, Message::PreVoteReply { next_term, granted });
     }
 
     /// The same candidate may ask again: its first answer may be lost.
     pub(crate) fn on_vote(&mut self, from: NodeId, term: Term, last: Position, transfer: bool) {
+        self.shared.maybe_tell_removed(from);
         if term > self.shared.term {
             assert!(!transfer && self.has_live_leader(), "only a live leader is a reason to stay in an older term");
             return;
         }
         let free = self.shared.vote.is_none() && self.leader().is_none();
         let may = term == self.shared.term && (free || self.shared.vote == Some(from));
-        if !may || !last.up_to_date_with(self.shared.log.last()) {
+        if !may || !self.shared.approves(last) {
             self.shared.send(from, Message::VoteReply { granted: false });
             return;
         }
@@ -132,6 +140,14 @@ impl Raft {
             Role::Follower(follower) => follower.timer.reset(),
             Role::Candidate(_) => self.enter(Change::Follow { leader: None }),
             Role::Leader(_) => panic!("a leader voted for itself"),
+        }
+    }
+
+    /// Who is out and knows it does not stand for election any more.
+    pub(crate) fn on_removed(&mut self, at: Index) {
+        self.shared.on_removed(at);
+        if self.shared.removed.is_some() && matches!(self.role, Role::Candidate(_)) {
+            self.enter(Change::Follow { leader: None });
         }
     }
 

@@ -5,10 +5,12 @@
 //! log's end; a promise to another node (a vote, an accepted Append) is queued behind the write that it speaks of.
 
 use crate::apply::{Applying, Next};
+use crate::history::History;
 use crate::log::{Log, Room};
-use crate::membership::{History, Membership};
+use crate::membership::Membership;
 use crate::message::{Envelope, Message};
 use crate::ready::{LogPurpose, LogRequest, Persist, Ready, SnapshotMeta};
+use crate::suspension::Suspension;
 use crate::terms::Terms;
 use crate::timer::{Random, Timer};
 use crate::types::{Config, Entry, HardState, Index, NodeId, Position, Term};
@@ -30,6 +32,11 @@ pub(crate) struct Shared {
     pub(crate) read_round: u64,
     /// A snapshot that was handed out to be installed. Until then the log takes nothing and nothing is applied.
     pub(crate) installing: Option<SnapshotMeta>,
+    /// Data was lost here: no word of this node counts.
+    pub(crate) suspended: Option<Suspension>,
+    /// Told by others: as of this index it is no member, and that is committed.
+    pub(crate) removed: Option<Index>,
+    next_ticket: u64,
     /// What the next ready takes along.
     pub(crate) out: Ready,
     after_persist: Vec<Envelope>,
@@ -60,19 +67,25 @@ pub struct Start {
     /// The log's tail, to be held in memory; it must reach back to the first change of membership after `applied`.
     /// What lies between `applied` and the first of them is read on request.
     pub entries: Vec<Entry>,
+    /// Data that was durable is lost; see [`Suspension`]. A new node lost nothing.
+    pub suspended: Option<Suspension>,
 }
 
 impl Shared {
     pub(crate) fn new(start: Start) -> Shared {
-        let Start { id, config, hard_state, base, membership, applied, terms, last, entries } = start;
+        let Start { id, config, hard_state, base, membership, applied, terms, last, entries, suspended } = start;
         assert!(base.index <= applied && applied <= last.index, "the store continues within the log");
         assert!(hard_state.term >= last.term, "no entry is from a term that was never entered");
+        let remembered = suspended.and_then(|suspension| suspension.remembers).unwrap_or_default();
+        assert!(hard_state.term >= remembered.term, "who remembers what it had remembers its term");
         assert!(config.heartbeat_ticks > 0, "a leader makes itself heard");
         assert!(config.election_timeout_ticks > config.heartbeat_ticks, "a leader is heard within an election timeout");
         let mut memberships = History::new(applied, membership);
         for entry in entries.iter().filter(|entry| entry.index > applied) {
             memberships.on_append(entry);
         }
+        let mut random = Random::new(config.seed);
+        let next_ticket = random.next();
         Shared {
             id,
             config,
@@ -82,9 +95,12 @@ impl Shared {
             memberships,
             commit: applied,
             applying: Applying::new(applied, config.apply_bytes_max),
-            random: Random::new(config.seed),
+            random,
             read_round: 0,
             installing: None,
+            suspended,
+            removed: None,
+            next_ticket,
             out: Ready::default(),
             after_persist: Vec::new(),
             reading: BTreeSet::new(),
@@ -98,9 +114,63 @@ impl Shared {
 
     /// May stand for election: has a vote itself, or has one until an uncommitted change takes it away. Such a node
     /// may be the only one that can bring that very change through (thesis, section 4.2.2). A node whose log is about
-    /// to be replaced may not.
+    /// to be replaced may not, nor one that lost a part of it, nor one that knows that it is out.
     pub(crate) fn is_promotable(&self) -> bool {
-        self.memberships.may_have_vote(self.id) && self.installing.is_none()
+        let able = self.installing.is_none() && self.suspended.is_none() && self.removed.is_none();
+        able && self.memberships.may_have_vote(self.id)
+    }
+
+    /// Whether a candidate whose log ends at `last` may have this node's vote: its log must not miss anything that this
+    /// node answers for (paper, section 5.4.1), also of what was lost here.
+    pub(crate) fn approves(&self, last: Position) -> bool {
+        let remembered = match self.suspended {
+            None => Some(Position::ZERO),
+            Some(suspension) => suspension.remembers,
+        };
+        remembered.is_some_and(|lost| last.up_to_date_with(lost)) && last.up_to_date_with(self.log.last())
+    }
+
+    /// Whoever asks for votes and is out gets told, by those who know it for certain.
+    pub(crate) fn maybe_tell_removed(&mut self, id: NodeId) {
+        if self.memberships.newest_with(id).is_none() {
+            let (at, _) = self.memberships.committed();
+            self.send(id, Message::Removed { at });
+        }
+    }
+
+    /// News that a membership without this node is committed. Its own log may have newer ones.
+    pub(crate) fn on_removed(&mut self, at: Index) {
+        let was_member = self.memberships.newest_with(self.id).is_some_and(|index| index < at);
+        if was_member && self.removed.is_none() {
+            self.removed = Some(at);
+            self.out.removed = Some(at);
+        }
+    }
+
+    fn on_new_membership(&mut self) {
+        if self.membership().members().contains(&self.id) {
+            self.removed = None;
+        }
+    }
+
+    /// The leader says that the loss is made good.
+    pub(crate) fn on_readmitted(&mut self, incarnation: u64, upto: Index) {
+        let this = self.suspended.is_some_and(|suspension| suspension.incarnation == incarnation);
+        if this && self.log.durable() >= upto {
+            self.suspended = None;
+            self.out.readmitted = Some(incarnation);
+        }
+    }
+
+    /// A number that no question of this node ever had.
+    pub(crate) fn ticket(&mut self) -> u64 {
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        self.next_ticket
+    }
+
+    pub(crate) fn forget_time(&mut self) {
+        self.random = Random::new(self.config.seed);
+        self.log.forget_time();
     }
 
     pub(crate) fn new_timer(&mut self) -> Timer {
@@ -127,6 +197,9 @@ impl Shared {
     pub(crate) fn append(&mut self, entry: Entry) -> bool {
         let changed = self.memberships.on_append(&entry);
         self.log.append(entry);
+        if changed {
+            self.on_new_membership();
+        }
         changed
     }
 
@@ -136,18 +209,37 @@ impl Shared {
         self.memberships.on_truncate(from);
     }
 
-    pub(crate) fn commit_to(&mut self, commit: Index) {
+    /// The answer names those who are members no longer.
+    pub(crate) fn commit_to(&mut self, commit: Index) -> BTreeSet<NodeId> {
         assert!(commit <= self.log.last().index, "commit beyond the log");
-        if commit > self.commit {
-            self.commit = commit;
-            self.memberships.on_commit(commit);
+        if commit <= self.commit {
+            return BTreeSet::new();
         }
+        self.commit = commit;
+        self.memberships.on_commit(commit)
     }
 
     /// May leave at once.
     pub(crate) fn send(&mut self, to: NodeId, message: Message) {
         let envelope = self.envelope(to, message);
         self.out.send.push(envelope);
+    }
+
+    /// The logs agree up to `matched`: says so once that is durable. It is no promise from a node that is suspended.
+    pub(crate) fn accept(&mut self, to: NodeId, matched: Index) {
+        let message = match self.suspended {
+            None => Message::AppendAccept { matched },
+            Some(suspension) => suspension.message(Some(matched)),
+        };
+        self.send_after_persist(to, message);
+    }
+
+    /// Still here.
+    pub(crate) fn reply_to_heartbeat(&mut self, to: NodeId, read_round: u64) {
+        match self.suspended {
+            None => self.send(to, Message::HeartbeatReply { read_round }),
+            Some(suspension) => self.send(to, suspension.message(None)),
+        }
     }
 
     /// Leaves only after everything that this node has taken in until now is durable.
@@ -180,8 +272,7 @@ impl Shared {
             self.commit_to(meta.position.index.max(self.commit));
         }
         if meta.position.index <= self.commit {
-            self.send_after_persist(from, Message::AppendAccept { matched: self.commit });
-            return;
+            return self.accept(from, self.commit);
         }
         self.installing = Some(meta.clone());
         self.out.install = Some(meta);
@@ -192,6 +283,7 @@ impl Shared {
         assert!(meta.position.index > self.commit, "a snapshot leads forward");
         self.log.reset(meta.position);
         self.memberships = History::new(meta.position.index, meta.membership.clone());
+        self.on_new_membership();
         self.commit = meta.position.index;
         self.applying.reset(meta.position.index);
     }

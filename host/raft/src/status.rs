@@ -30,6 +30,8 @@ pub enum Refusal {
     Transferring,
     /// An earlier change of membership, or the leader's first entry, is not committed yet.
     MembershipBusy,
+    /// The change of membership would put the cluster at risk as things stand; the reason. It can be forced.
+    AtRisk(&'static str),
     /// It makes no sense here, and won't later; the reason.
     Rejected(&'static str),
 }
@@ -53,6 +55,10 @@ pub struct PeerProgress {
     pub inflight_bytes: usize,
     /// It was heard within the last election timeout.
     pub heard: bool,
+    /// It lost data and counts for nothing until it has been readmitted.
+    pub suspended: bool,
+    /// A learner on its way to a vote: it has kept up for long enough to get it.
+    pub caught_up: bool,
 }
 
 /// How entries are sent to a peer.
@@ -95,7 +101,7 @@ impl fmt::Display for Refusal {
             Refusal::Overloaded => write!(f, "overloaded"),
             Refusal::Transferring => write!(f, "leadership is being handed over"),
             Refusal::MembershipBusy => write!(f, "an earlier change of membership is not committed yet"),
-            Refusal::Rejected(reason) => f.write_str(reason),
+            Refusal::AtRisk(reason) | Refusal::Rejected(reason) => f.write_str(reason),
         }
     }
 }

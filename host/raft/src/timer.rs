@@ -42,11 +42,15 @@ impl Random {
 
     /// A number in `0..limit`.
     pub(crate) fn below(&mut self, limit: u32) -> u32 {
+        ((u128::from(self.next()) * u128::from(limit)) >> 64) as u32
+    }
+
+    /// Any number.
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        ((u128::from(mixed) * u128::from(limit)) >> 64) as u32
+        mixed ^ (mixed >> 31)
     }
 }

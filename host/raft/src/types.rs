@@ -80,7 +80,10 @@ pub struct Config {
     pub cache_bytes_max: usize,
     /// The committed entries of one ready; a single larger entry still goes, alone.
     pub apply_bytes_max: usize,
-    /// The source of this node's randomized timeouts; different on every node.
+    /// A leader whose oldest write has waited for the disk for so many ticks hands over, again and again while that lasts.
+    pub stall_ticks_max: u32,
+    /// The source of this node's randomized timeouts and of its tickets for reads; different on every node and at every
+    /// start: an answer to an earlier life's question must not fit a later one's.
     pub seed: u64,
 }
 
@@ -96,6 +99,7 @@ impl Default for Config {
             uncommitted_bytes_max: 64 * MIB,
             cache_bytes_max: 32 * MIB,
             apply_bytes_max: 4 * MIB,
+            stall_ticks_max: 20,
             seed: 0,
         }
     }

@@ -6,9 +6,12 @@
 //! proves nothing: the writes are discarded and the command runs again on a fresh instance with the full limits. That outcome
 //! counts, and every node comes to it.
 //!
+//! The same holds for each step of a transaction of several commands: the tables at its place are those that the steps before it
+//! left. Its reads run here too ([`Applier::read`]), metered by fuel, for they are part of the record.
+//!
 //! Invariants: after [`Applier::apply`] the transaction holds the command's writes if it was a reply, else none of them; an
 //! instance that failed is never used again. Never: keeps a node's fault as an outcome. Tests: `tests/outcomes.rs`,
-//! `tests/determinism.rs`.
+//! `tests/determinism.rs`, `tests/transactions.rs`.
 
 use std::sync::Arc;
 
@@ -32,6 +35,13 @@ pub struct Applier {
     hollow: Option<Transaction>,
 }
 
+/// Which of the engine's functions a command is for.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+enum Export {
+    Apply,
+    Query,
+}
+
 impl Applier {
     /// Applies to the tables of `generation`.
     pub fn new(sandbox: &Sandbox, component: Arc<Component>, generation: u32) -> Applier {
@@ -45,10 +55,32 @@ impl Applier {
 
     /// Runs one command. After a reply its writes stand in `txn`, to be kept; after anything else there is nothing to keep.
     pub fn apply(&mut self, txn: &mut Transaction, at: Moment, command: &[&[u8]]) -> Result<Outcome, NodeFault> {
+        self.call(Export::Apply, txn, at, command)
+    }
+
+    /// Runs one command that only reads, as a step among commands that write: it sees their writes.
+    pub fn read(&mut self, txn: &mut Transaction, at: Moment, command: &[&[u8]]) -> Result<Outcome, NodeFault> {
+        self.call(Export::Query, txn, at, command)
+    }
+
+    /// Writes were discarded after the commands that made them had succeeded: what the engine cached of them must go with them.
+    pub fn on_discarded(&mut self) {
+        if self.component.manifest.caches {
+            self.warm = None;
+        }
+    }
+
+    fn call(
+        &mut self,
+        export: Export,
+        txn: &mut Transaction,
+        at: Moment,
+        command: &[&[u8]],
+    ) -> Result<Outcome, NodeFault> {
         assert!(txn.command_bytes() == 0, "the writes of the last command are kept or discarded before the next one");
         if let Some(warm) = self.warm.take() {
             let half = Meter::fuel(self.limits.apply_fuel / 2);
-            match self.run(warm, txn, half, at, command) {
+            match self.run(export, warm, txn, half, at, command) {
                 (Ok(outcome), false) => return Ok(outcome),
                 (Err(Stop::Fault(fault)), _) => return Err(fault),
                 (Ok(_) | Err(Stop::Failure(_)), _) => {
@@ -57,11 +89,17 @@ impl Applier {
                 }
             }
         }
-        self.apply_afresh(txn, at, command)
+        self.call_afresh(export, txn, at, command)
     }
 
     /// The canonical run.
-    fn apply_afresh(&mut self, txn: &mut Transaction, at: Moment, command: &[&[u8]]) -> Result<Outcome, NodeFault> {
+    fn call_afresh(
+        &mut self,
+        export: Export,
+        txn: &mut Transaction,
+        at: Moment,
+        command: &[&[u8]],
+    ) -> Result<Outcome, NodeFault> {
         let opened = match Instance::start(&self.component, self.generation, &self.limits) {
             Ok(instance) => self.open(instance, txn),
             Err(stop) => Err(stop),
@@ -72,7 +110,7 @@ impl Applier {
             Err(Stop::Fault(fault)) => return Err(fault),
         };
         let full = Meter::fuel(self.limits.apply_fuel);
-        match self.run(instance, txn, full, at, command).0 {
+        match self.run(export, instance, txn, full, at, command).0 {
             Ok(outcome) => Ok(outcome),
             Err(Stop::Failure(failure)) => Ok(Outcome::Failed(failure)),
             Err(Stop::Fault(fault)) => Err(fault),
@@ -89,6 +127,7 @@ impl Applier {
     /// One run on one instance, which is kept if it may run the next command. The flag says that it was refused memory.
     fn run(
         &mut self,
+        export: Export,
         mut instance: Instance,
         txn: &mut Transaction,
         meter: Meter,
@@ -96,7 +135,10 @@ impl Applier {
         command: &[&[u8]],
     ) -> (Result<Outcome, Stop>, bool) {
         let tables = self.lend(txn);
-        let (tables, outcome) = instance.apply(tables, meter, at, command);
+        let (tables, outcome) = match export {
+            Export::Apply => instance.apply(tables, meter, at, command),
+            Export::Query => instance.query(tables, meter, at, command),
+        };
         self.take_back(txn, tables);
         let refused_memory = instance.was_refused_memory();
         match &outcome {

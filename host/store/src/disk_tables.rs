@@ -11,7 +11,7 @@ use std::{
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, compaction::Leveled};
 
-use crate::{Batch, StoreError, disk_error, disk_journal, disk_panic};
+use crate::{Batch, StoreError, disk_error, disk_journal, disk_panic, disk_recent::Recent};
 
 /// The record of format and applied index: shorter than a table's prefix, so it is no table's and comes before all of them.
 const META_KEY: [u8; 1] = [0];
@@ -64,6 +64,7 @@ pub(crate) struct Opened {
 pub(crate) struct Tables {
     keyspace: Keyspace,
     database: Database,
+    recent: Recent,
     torn_bytes: u64,
     files: Files,
 }
@@ -76,7 +77,7 @@ impl Tables {
             .keyspace(KEYSPACE, || keyspace_options(options))
             .map_err(|error| disk_error::sorted(folder, OPENING, error))?;
         let files = Files { number, folder: folder.to_owned(), doomed: AtomicBool::new(false) };
-        Ok(Tables { keyspace, database, torn_bytes, files })
+        Ok(Tables { keyspace, database, recent: Recent::default(), torn_bytes, files })
     }
 
     pub(crate) fn keyspace(&self) -> &Keyspace {
@@ -85,6 +86,10 @@ impl Tables {
 
     pub(crate) fn database(&self) -> &Database {
         &self.database
+    }
+
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
     }
 
     /// Bytes of a torn tail that were cut off the journal when this was opened.
@@ -122,6 +127,7 @@ impl Tables {
 
     /// Writes a batch, not durably.
     pub(crate) fn write(&self, batch: Batch) -> Result<(), fjall::Error> {
+        self.recent.on_commit(&batch.writes);
         let mut whole = OwnedWriteBatch::with_capacity(self.database.clone(), batch.len() + 1);
         whole.insert(&self.keyspace, META_KEY, meta(batch.applied));
         for (encoded, write) in batch.writes.into_writes() {

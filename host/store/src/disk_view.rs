@@ -15,6 +15,8 @@ use crate::{
 /// Holds the tables open: when an install has replaced them, their files stay until the last view of them goes.
 pub(crate) struct DiskView {
     snapshot: Snapshot,
+    /// Commits before this view was made.
+    commits: u64,
     applied: u64,
     tables: Arc<Tables>,
 }
@@ -22,7 +24,7 @@ pub(crate) struct DiskView {
 impl DiskView {
     /// The tables as they are now, which must be those after the commit of the entry `applied`.
     pub(crate) fn new(tables: Arc<Tables>, applied: u64) -> DiskView {
-        DiskView { snapshot: tables.database().snapshot(), applied, tables }
+        DiskView { snapshot: tables.database().snapshot(), commits: tables.recent().commits(), applied, tables }
     }
 
     pub(crate) fn tables(&self) -> &Arc<Tables> {
@@ -55,8 +57,13 @@ impl View for DiskView {
             // It cannot be there, and the library panics on it.
             return Ok(None);
         }
-        let value = key::with_encoded(table, key, |encoded| self.snapshot.get(self.tables.keyspace(), encoded));
-        Ok(value.map_err(|error| self.read_failed(error))?.map(Bytes::from))
+        key::with_encoded(table, key, |encoded| {
+            if let Some(recent) = self.tables.recent().get(encoded, self.commits) {
+                return Ok(recent);
+            }
+            let value = self.snapshot.get(self.tables.keyspace(), encoded);
+            Ok(value.map_err(|error| self.read_failed(error))?.map(Bytes::from))
+        })
     }
 
     fn scan(

@@ -26,6 +26,7 @@ mod disk_error;
 mod disk_folder;
 mod disk_journal;
 mod disk_panic;
+mod disk_recent;
 mod disk_tables;
 #[cfg(test)]
 mod disk_tests;

@@ -36,6 +36,9 @@ impl Overlay {
 
     /// Takes over all writes of `newer` and leaves it empty.
     pub(crate) fn absorb(&mut self, newer: &mut Overlay) {
+        if self.writes.is_empty() {
+            return std::mem::swap(self, newer);
+        }
         newer.bytes = 0;
         for (encoded, write) in std::mem::take(&mut newer.writes) {
             self.set(encoded, write);
@@ -67,6 +70,13 @@ impl Overlay {
     /// Accounting size: keys with their tables, values, and a constant for each write.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+}
+
+impl Overlay {
+    /// Accounting size of one write.
+    pub(crate) fn write_bytes(encoded: &[u8], write: &Write) -> usize {
+        size(encoded.len(), write)
     }
 }
 

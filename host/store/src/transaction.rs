@@ -1,7 +1,8 @@
-//! Writing: one command's writes, over the batch's writes so far, over a view.
+//! Writing: one command's writes, over the batch's writes so far, over a view. A command may be made of steps, each a command of its
+//! own that can be discarded alone.
 //!
-//! Invariants: a read sees the newest of the three; what it sees and which writes it leaves depends only on what the tables hold, not on
-//! which of the three layers holds it, for nodes cut their batches differently. Tests: `tests/store/transaction.rs`.
+//! Invariants: a read sees the newest of the layers; what it sees and which writes it leaves depends only on what the tables hold, not on
+//! which layer holds it, for nodes cut their batches differently. Tests: `tests/store/transaction.rs`.
 
 use std::{cmp::Ordering, iter::Peekable, sync::Arc};
 
@@ -18,13 +19,15 @@ use crate::{
 pub struct Transaction {
     base: Arc<dyn View>,
     batch: Overlay,
+    /// The writes of earlier steps, when several commands are to be kept or discarded as one.
+    steps: Overlay,
     command: Overlay,
 }
 
 impl Transaction {
     /// Nothing written yet.
     pub fn new(base: Arc<dyn View>) -> Self {
-        Transaction { base, batch: Overlay::default(), command: Overlay::default() }
+        Transaction { base, batch: Overlay::default(), steps: Overlay::default(), command: Overlay::default() }
     }
 
     /// The value under `key`, own writes included.
@@ -61,17 +64,21 @@ impl Transaction {
         reverse: bool,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         let Some(span) = Span::of(table, start, end) else { return Ok(Vec::new()) };
-        let (command, batch) = (self.command.range(&span), self.batch.range(&span));
-        if command.clone().next().is_none() && batch.clone().next().is_none() {
+        let layers = [&self.command, &self.steps, &self.batch].map(|layer| layer.range(&span));
+        if layers.iter().all(|layer| layer.clone().next().is_none()) {
             return self.base.scan(table, start, end, limit, reverse);
         }
-        let base = self.base.clone().range(table, start, end, reverse);
+        let base = self.base.clone().range(table, start, end, reverse).map(stored);
         if reverse {
-            let own = Merge::new(command.rev().map(own), batch.rev().map(own), Ordering::Greater);
-            page::fill(limit, live(Merge::new(own, base.map(stored), Ordering::Greater)))
+            let [command, steps, batch] = layers.map(|layer| layer.rev().map(own));
+            let kept = Merge::new(batch, base, Ordering::Greater);
+            let all = Merge::new(command, Merge::new(steps, kept, Ordering::Greater), Ordering::Greater);
+            page::fill(limit, live(all))
         } else {
-            let own = Merge::new(command.map(own), batch.map(own), Ordering::Less);
-            page::fill(limit, live(Merge::new(own, base.map(stored), Ordering::Less)))
+            let [command, steps, batch] = layers.map(|layer| layer.map(own));
+            let kept = Merge::new(batch, base, Ordering::Less);
+            let all = Merge::new(command, Merge::new(steps, kept, Ordering::Less), Ordering::Less);
+            page::fill(limit, live(all))
         }
     }
 
@@ -88,14 +95,32 @@ impl Transaction {
         })
     }
 
-    /// The current command succeeded: its writes join the batch, and the next command begins.
+    /// The current command succeeded: its writes join the batch, and the next command begins. Panics when steps wait to be united.
     pub fn keep(&mut self) {
+        assert!(self.steps.len() == 0, "steps are united before they are kept");
         self.batch.absorb(&mut self.command);
     }
 
-    /// The current command failed: its writes are forgotten, and the next command begins.
+    /// The current command failed: its writes are forgotten, and the next command begins. Earlier steps stay.
     pub fn discard(&mut self) {
         self.command.clear();
+    }
+
+    /// The current command succeeded as one step of several that are kept or discarded together, and the next step begins. It sees
+    /// the writes of this one, and may be discarded without them.
+    pub fn step(&mut self) {
+        self.steps.absorb(&mut self.command);
+    }
+
+    /// All steps so far and the current command are one command from now on.
+    pub fn unite(&mut self) {
+        self.step();
+        std::mem::swap(&mut self.steps, &mut self.command);
+    }
+
+    /// Accounting size of the writes of all steps so far, counted as for [`Transaction::command_bytes`].
+    pub fn steps_bytes(&self) -> usize {
+        self.steps.bytes()
     }
 
     /// Accounting size of the writes kept so far, counted as for [`Transaction::command_bytes`].
@@ -110,12 +135,13 @@ impl Transaction {
 
     /// All writes that were kept. Panics when a command's writes are neither kept nor discarded.
     pub fn into_batch(self, applied: u64) -> Batch {
-        assert!(self.command.len() == 0, "a command's writes are kept or discarded before its batch is done");
+        let pending = self.command.len() + self.steps.len();
+        assert!(pending == 0, "a command's writes are kept or discarded before its batch is done");
         Batch { applied, writes: self.batch }
     }
 
     fn written(&self, encoded: &[u8]) -> Option<&Write> {
-        self.command.get(encoded).or_else(|| self.batch.get(encoded))
+        self.command.get(encoded).or_else(|| self.steps.get(encoded)).or_else(|| self.batch.get(encoded))
     }
 }
 

@@ -203,7 +203,10 @@ pub(crate) fn entry_bytes(entry: &Entry) -> usize {
     let payload = match &entry.payload {
         Payload::Noop => 0,
         Payload::Command(command) => command.len(),
-        Payload::Membership(membership) => sets(membership).iter().map(|set| 4 + 8 * set.len()).sum(),
+        Payload::Membership(membership) => {
+            let sets: usize = sets(membership).iter().map(|set| 4 + 8 * set.len()).sum();
+            sets + 4 + 16 * membership.joining.len()
+        }
     };
     assert!(payload <= ENTRY_BYTES_MAX, "an entry above the limit must be refused before it reaches the log");
     ENTRY_HEADER_BYTES + payload
@@ -258,6 +261,12 @@ fn encode_membership(buffer: &mut Vec<u8>, membership: &Membership) {
             buffer.extend_from_slice(&node.0.to_le_bytes());
         }
     }
+    let count = u32::try_from(membership.joining.len()).expect("a membership fits an entry");
+    buffer.extend_from_slice(&count.to_le_bytes());
+    for (node, replaced) in &membership.joining {
+        buffer.extend_from_slice(&node.0.to_le_bytes());
+        buffer.extend_from_slice(&replaced.unwrap_or(*node).0.to_le_bytes());
+    }
 }
 
 fn decode_membership(mut bytes: &[u8]) -> Option<Membership> {
@@ -268,7 +277,16 @@ fn decode_membership(mut bytes: &[u8]) -> Option<Membership> {
         Some(ids.chunks_exact(8).map(|id| NodeId(u64_at(id, 0))).collect())
     };
     let [voters, outgoing, learners, learners_next] = [next_set()?, next_set()?, next_set()?, next_set()?];
-    bytes.is_empty().then_some(Membership { voters, outgoing, learners, learners_next })
+    let (count, pairs) = bytes.split_at_checked(4)?;
+    if pairs.len() != (u32_at(count, 0) as usize).checked_mul(16)? {
+        return None;
+    }
+    let pair = |pair: &[u8]| {
+        let (node, replaced) = (NodeId(u64_at(pair, 0)), NodeId(u64_at(pair, 8)));
+        (node, (replaced != node).then_some(replaced))
+    };
+    let joining = pairs.chunks_exact(16).map(pair).collect();
+    Some(Membership { voters, outgoing, learners, learners_next, joining })
 }
 
 /// In the order in which they are written.
@@ -326,8 +344,9 @@ mod tests {
         let membership = Membership {
             voters: nodes(&[1, 2, 3]),
             outgoing: nodes(&[1]),
-            learners: nodes(&[]),
+            learners: nodes(&[5, 6]),
             learners_next: nodes(&[9]),
+            joining: [(NodeId(5), None), (NodeId(6), Some(NodeId(2)))].into(),
         };
         vec![
             entry(Payload::Noop),

@@ -4,6 +4,7 @@
 
 use crate::bulk::Readiness;
 use crate::codec::{self, CodecError};
+pub use crate::command::RequestId;
 use crate::command::{Digest, EngineRecord};
 use crate::status::{ClusterStatus, NodeStatus};
 use bytes::Bytes;
@@ -27,6 +28,8 @@ pub enum RequestBody {
         arguments: Vec<Bytes>,
         /// What a read may show. Writes are always linearizable.
         consistency: Consistency,
+        /// Makes a write safe to send again: done once, and answered alike each time. A read needs none.
+        id: Option<RequestId>,
     },
     /// How the whole cluster is, gathered by the node that is asked.
     Status,
@@ -48,6 +51,36 @@ pub enum RequestBody {
     Control {
         /// The encoded command; its time is stamped anew by the leader.
         command: Bytes,
+    },
+    /// Commands that are done in one entry, in order, each seeing the writes of those before it: all or none. The answer
+    /// is [`Response::Replies`], or the first refusal, or [`Response::WatchBroken`].
+    Transaction {
+        /// At least one and at most [`crate::limits::TRANSACTION_COMMANDS_MAX`]; each with its name first.
+        commands: Vec<Vec<Bytes>>,
+        /// Nothing is done unless this watcher is there and unbroken. It is used up either way.
+        watcher: Option<u64>,
+        /// Makes it safe to send again.
+        id: Option<RequestId>,
+    },
+    /// From now on, note whether one of these keys is written. Safe to send again: a second watcher expires unused.
+    Watch {
+        /// The watcher that is to have these keys too; none makes a new one.
+        watcher: Option<u64>,
+        /// As an engine's manifest tells which arguments are keys.
+        keys: Vec<Bytes>,
+    },
+    /// The watcher is not needed any more. Safe to send again.
+    Unwatch {
+        /// Its number.
+        watcher: u64,
+    },
+    /// Open a session, within which requests are numbered ([`RequestId`]). Safe to send again: a second session expires
+    /// unused.
+    SessionOpen,
+    /// The session is not needed any more, nor are its replies. Safe to send again.
+    SessionClose {
+        /// Its number.
+        session: u64,
     },
 }
 
@@ -115,6 +148,24 @@ pub enum Response {
     },
     /// A control command is committed and applied.
     Done,
+    /// A transaction's replies, one for each command.
+    Replies(Vec<Bytes>),
+    /// Decided: a watched key was written, or the watcher is unknown or expired. Nothing of the transaction was done.
+    WatchBroken,
+    /// The keys are watched.
+    Watching {
+        /// The watcher's number.
+        watcher: u64,
+    },
+    /// The session is open.
+    SessionOpened {
+        /// Its number.
+        session: u64,
+    },
+    /// The session is unknown, closed or expired. This attempt did nothing; an earlier one of the same request may have.
+    SessionGone,
+    /// Decided before: the request was done, and its reply is not kept any more.
+    Forgotten,
 }
 
 /// One engine that the cluster knows.
@@ -165,6 +216,72 @@ impl Answer {
     }
 }
 
+impl RequestBody {
+    /// The name within a session of a request that has one.
+    pub fn id(&self) -> Option<RequestId> {
+        match self {
+            RequestBody::Command { id, .. } | RequestBody::Transaction { id, .. } => *id,
+            RequestBody::Status
+            | RequestBody::NodeStatus
+            | RequestBody::EngineList
+            | RequestBody::EngineUpgrade { .. }
+            | RequestBody::LeaderTransfer { .. }
+            | RequestBody::Control { .. }
+            | RequestBody::Watch { .. }
+            | RequestBody::Unwatch { .. }
+            | RequestBody::SessionOpen
+            | RequestBody::SessionClose { .. } => None,
+        }
+    }
+
+    /// Names the request within a session, if it is of a kind that can have such a name, or takes the name away.
+    pub fn set_id(&mut self, new: Option<RequestId>) {
+        match self {
+            RequestBody::Command { id, .. } | RequestBody::Transaction { id, .. } => *id = new,
+            RequestBody::Status
+            | RequestBody::NodeStatus
+            | RequestBody::EngineList
+            | RequestBody::EngineUpgrade { .. }
+            | RequestBody::LeaderTransfer { .. }
+            | RequestBody::Control { .. }
+            | RequestBody::Watch { .. }
+            | RequestBody::Unwatch { .. }
+            | RequestBody::SessionOpen
+            | RequestBody::SessionClose { .. } => {}
+        }
+    }
+}
+
+/// What an answer says of its request, as far as whoever passed the request on has to know.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum Standing {
+    /// Anything that is an end.
+    Decided,
+    /// [`Response::NotDone`].
+    NotDone,
+    /// [`Response::Overloaded`].
+    Overloaded,
+    /// [`Response::Unknown`].
+    Unknown,
+    /// [`Response::SessionGone`].
+    SessionGone,
+}
+
+impl Standing {
+    /// Reads an encoded [`Answer`] only as far as it must.
+    pub fn of(answer: &[u8]) -> Standing {
+        // As `Answer` begins: the hint, then the number of the response's variant.
+        type Head<'a> = (Option<(u64, &'a str)>, u32);
+        match codec::decode_head::<Head<'_>>(answer) {
+            Ok((_, 3)) => Standing::NotDone,
+            Ok((_, 4)) => Standing::Overloaded,
+            Ok((_, 5)) => Standing::Unknown,
+            Ok((_, 18)) => Standing::SessionGone,
+            Ok(_) | Err(_) => Standing::Decided,
+        }
+    }
+}
+
 impl Response {
     /// Whether asking again can't do anything twice.
     pub fn is_safe_to_retry(&self) -> bool {
@@ -188,6 +305,7 @@ mod tests {
             body: RequestBody::Command {
                 arguments: vec![Bytes::from_static(b"GET"), Bytes::from_static(b"\0")],
                 consistency: Consistency::Stale,
+                id: Some(RequestId { session: 7, sequence: 3, settled_below: 2 }),
             },
         };
         assert_eq!(Request::decode(&request.encode()), Ok(request));
@@ -196,5 +314,27 @@ mod tests {
             response: Response::Reply(Bytes::from_static(b"+OK\r\n")),
         };
         assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
+    }
+
+    #[test]
+    fn an_encoded_answer_tells_how_its_request_stands() {
+        let all = [
+            (Response::Reply(Bytes::from_static(b"+OK\r\n")), Standing::Decided),
+            (Response::Rejected("ERR".into()), Standing::Decided),
+            (Response::NotDone("no leader".into()), Standing::NotDone),
+            (Response::Overloaded, Standing::Overloaded),
+            (Response::Unknown("lost".into()), Standing::Unknown),
+            (Response::Done, Standing::Decided),
+            (Response::WatchBroken, Standing::Decided),
+            (Response::SessionGone, Standing::SessionGone),
+            (Response::Forgotten, Standing::Decided),
+        ];
+        for (response, standing) in all {
+            for leader in [None, Some(Hint { node: 300, address: "127.0.0.1:4410".into() })] {
+                let answer = Answer { leader, response: response.clone() };
+                assert_eq!(Standing::of(&answer.encode()), standing, "{answer:?}");
+            }
+        }
+        assert_eq!(Standing::of(b""), Standing::Decided);
     }
 }

@@ -45,6 +45,13 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Codec
     if rest.is_empty() { Ok(message) } else { Err(CodecError::Trailing(rest.len())) }
 }
 
+/// The beginning of a message, whatever follows it.
+pub(crate) fn decode_head<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CodecError> {
+    let (_, body) = bytes.split_first().filter(|(version, _)| **version == VERSION).ok_or(CodecError::Empty)?;
+    let taken = postcard::take_from_bytes(body).map_err(|e| CodecError::Malformed(e.to_string()));
+    taken.map(|(head, _)| head)
+}
+
 /// A message that borrows nothing.
 pub(crate) fn decode_owned<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     decode(bytes)

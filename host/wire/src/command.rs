@@ -31,6 +31,57 @@ pub enum Command<'a> {
     EngineVote(EngineVote),
     /// Switch every node from one engine to another at this entry's index.
     Upgrade(Upgrade),
+    /// As `Engine`, within a session: done once, however often it stands in the log.
+    EngineOnce {
+        /// Which request it is.
+        id: RequestId,
+        /// The name first.
+        #[serde(borrow)]
+        arguments: Vec<Blob<'a>>,
+    },
+    /// Commands for the engine, in order: all or none.
+    Transaction {
+        /// Each with its name first.
+        #[serde(borrow)]
+        commands: Vec<Vec<Blob<'a>>>,
+        /// Nothing is done unless this watcher is there and unbroken. It is used up either way.
+        watcher: Option<u64>,
+        /// Which request it is, if it is to be done once.
+        id: Option<RequestId>,
+    },
+    /// Note whether one of these keys is written. The number of a new watcher is this entry's index.
+    Watch {
+        /// The watcher that is to have these keys too.
+        watcher: Option<u64>,
+        /// The keys.
+        #[serde(borrow)]
+        keys: Vec<Blob<'a>>,
+    },
+    /// Forget a watcher.
+    Unwatch {
+        /// Its number.
+        watcher: u64,
+    },
+    /// Open a session; its number is this entry's index.
+    SessionOpen,
+    /// Forget a session and its replies.
+    SessionClose {
+        /// Its number.
+        session: u64,
+    },
+}
+
+/// The name of a request within a session (Ongaro's thesis, section 6.3): the same for each attempt at it, so that it is
+/// done once and answered alike each time.
+#[derive(Copy, Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RequestId {
+    /// From [`crate::client::Response::SessionOpened`].
+    pub session: u64,
+    /// The session's requests are numbered by their client; they may be under way at the same time, and overtake one another.
+    pub sequence: u64,
+    /// All requests of the session with a smaller sequence are answered: their replies may be forgotten. Never more than
+    /// `sequence`, and less than [`crate::limits::SESSION_OUTSTANDING_MAX`] behind it.
+    pub settled_below: u64,
 }
 
 /// What the control state keeps of a component; the bytes lie in each node's library.
@@ -75,8 +126,13 @@ pub struct Upgrade {
 impl Stamped<'_> {
     /// The entry's payload.
     pub fn encode(&self) -> Vec<u8> {
+        let bytes = |blobs: &[Blob<'_>]| blobs.iter().map(|blob| blob.0.len() + 4).sum::<usize>();
         let room = match &self.command {
-            Command::Engine(arguments) => arguments.iter().map(|a| a.0.len() + 4).sum::<usize>() + 24,
+            Command::Engine(arguments) => bytes(arguments) + 24,
+            Command::EngineOnce { arguments, .. } => bytes(arguments) + 48,
+            Command::Transaction { commands, .. } => commands.iter().map(|c| bytes(c) + 4).sum::<usize>() + 64,
+            Command::Watch { keys, .. } => bytes(keys) + 32,
+            Command::Unwatch { .. } | Command::SessionOpen | Command::SessionClose { .. } => 32,
             Command::Genesis(_) | Command::EngineStage(_) | Command::EngineVote(_) | Command::Upgrade(_) => 128,
         };
         codec::encode_into(self, Vec::with_capacity(room))
@@ -155,6 +211,18 @@ mod tests {
         let stamped = Stamped { time_ms: 7, command: Command::Engine(vec![Blob(b"SET"), Blob(b"k"), Blob(b"\0")]) };
         let bytes = stamped.encode();
         assert_eq!(Stamped::decode(&bytes).expect("own bytes"), stamped);
+    }
+
+    #[test]
+    fn a_transaction_survives_and_every_truncation_is_an_error() {
+        let commands = vec![vec![Blob(b"INCR"), Blob(b"k")], vec![Blob(b"GET"), Blob(b"k")]];
+        let id = Some(RequestId { session: 300, sequence: 9, settled_below: 4 });
+        let stamped = Stamped { time_ms: 7, command: Command::Transaction { commands, watcher: Some(5), id } };
+        let bytes = stamped.encode();
+        assert_eq!(Stamped::decode(&bytes).expect("own bytes"), stamped);
+        for cut in 0..bytes.len() {
+            assert!(Stamped::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
     }
 
     #[test]

@@ -143,6 +143,25 @@ enum WireMessage<'a> {
     },
     StaleTerm,
     TimeoutNow,
+    Removed {
+        at: u64,
+    },
+    Suspended {
+        incarnation: u64,
+        fence: bool,
+        matched: Option<u64>,
+    },
+    Readmitted {
+        incarnation: u64,
+        upto: u64,
+    },
+    ReadIndex {
+        ticket: u64,
+    },
+    ReadIndexReply {
+        ticket: u64,
+        index: u64,
+    },
 }
 
 /// An entry's term and payload; its index follows from its place behind `prev`.
@@ -167,6 +186,8 @@ pub struct WireMembership {
     outgoing: Vec<u64>,
     learners: Vec<u64>,
     learners_next: Vec<u64>,
+    /// Who joins, and whom it replaces.
+    joining: Vec<(u64, Option<u64>)>,
 }
 
 /// Where a snapshot stands and who the members are there.
@@ -203,6 +224,19 @@ impl<'a> From<&'a Message> for WireMessage<'a> {
             Message::Commit { commit } => WireMessage::Commit { commit: commit.0 },
             Message::StaleTerm => WireMessage::StaleTerm,
             Message::TimeoutNow => WireMessage::TimeoutNow,
+            Message::Removed { at } => WireMessage::Removed { at: at.0 },
+            Message::Suspended { incarnation, fence, matched } => WireMessage::Suspended {
+                incarnation: *incarnation,
+                fence: *fence,
+                matched: matched.map(|matched| matched.0),
+            },
+            Message::Readmitted { incarnation, upto } => {
+                WireMessage::Readmitted { incarnation: *incarnation, upto: upto.0 }
+            }
+            Message::ReadIndex { ticket } => WireMessage::ReadIndex { ticket: *ticket },
+            Message::ReadIndexReply { ticket, index } => {
+                WireMessage::ReadIndexReply { ticket: *ticket, index: index.0 }
+            }
         }
     }
 }
@@ -230,6 +264,13 @@ impl WireMessage<'_> {
             WireMessage::Commit { commit } => Message::Commit { commit: Index(commit) },
             WireMessage::StaleTerm => Message::StaleTerm,
             WireMessage::TimeoutNow => Message::TimeoutNow,
+            WireMessage::Removed { at } => Message::Removed { at: Index(at) },
+            WireMessage::Suspended { incarnation, fence, matched } => {
+                Message::Suspended { incarnation, fence, matched: matched.map(Index) }
+            }
+            WireMessage::Readmitted { incarnation, upto } => Message::Readmitted { incarnation, upto: Index(upto) },
+            WireMessage::ReadIndex { ticket } => Message::ReadIndex { ticket },
+            WireMessage::ReadIndexReply { ticket, index } => Message::ReadIndexReply { ticket, index: Index(index) },
         })
     }
 }
@@ -282,6 +323,7 @@ impl From<&Membership> for WireMembership {
             outgoing: numbers(&membership.outgoing),
             learners: numbers(&membership.learners),
             learners_next: numbers(&membership.learners_next),
+            joining: membership.joining.iter().map(|(id, old)| (id.0, old.map(|old| old.0))).collect(),
         }
     }
 }
@@ -294,6 +336,7 @@ impl From<WireMembership> for Membership {
             outgoing: nodes(wire.outgoing),
             learners: nodes(wire.learners),
             learners_next: nodes(wire.learners_next),
+            joining: wire.joining.into_iter().map(|(id, old)| (NodeId(id), old.map(NodeId))).collect(),
         }
     }
 }
@@ -338,6 +381,16 @@ mod tests {
         round_trip(Message::AppendReject { prev: Index(9), hint: last });
         round_trip(Message::Heartbeat { commit: Index(7), read_round: 12 });
         round_trip(Message::TimeoutNow);
+        round_trip(Message::Removed { at: Index(9) });
+        round_trip(Message::Suspended { incarnation: 5, fence: true, matched: Some(Index(7)) });
+        round_trip(Message::Readmitted { incarnation: 5, upto: Index(7) });
+        round_trip(Message::ReadIndex { ticket: u64::MAX });
+        round_trip(Message::ReadIndexReply { ticket: 1, index: Index(7) });
+        let mut membership = Membership::of_voters([NodeId(1), NodeId(2)]);
+        membership.learners = [NodeId(3), NodeId(4)].into();
+        membership.joining = [(NodeId(3), None), (NodeId(4), Some(NodeId(2)))].into();
+        let entries = vec![Entry { index: Index(8), term: Term(2), payload: Payload::Membership(membership) }];
+        round_trip(Message::Append { prev: last, entries, commit: Index(7) });
     }
 
     #[test]

@@ -1,39 +1,62 @@
-//! Clients: each asks one thing after another, of any node, and keeps what it was told. And an operator, who asks for upgrades
-//! and hand-overs.
+//! Clients: each asks one thing after another, of any node, and keeps what it was told. Some number their requests within a
+//! session and send them again until they are answered: then nothing may be done twice, and nothing is unknown for long.
 //!
 //! What is said decides what the history holds: an answer, an outcome that is not known, or no effect at all.
 
 use crate::checks::{Checked, violation};
-use crate::history::{Kind, Operation};
+use crate::history::{Kind, Operation, Seen};
 use crate::node::Input;
-use crate::plan::{Fault, MILLI, Mutation, SECOND};
+use crate::plan::{Fault, MILLI, Mutation};
+use crate::random::Random;
 use crate::world::{Step, World};
 use bytes::Bytes;
-use outboard_node::stepped::record;
-use outboard_wire::client::{Consistency, Request, RequestBody, Response};
-use outboard_wire::command::{Command, Digest, Stamped};
+use outboard_wire::client::{Consistency, Request, RequestBody, RequestId, Response};
+use outboard_wire::command::Digest;
 use std::collections::BTreeMap;
 
 /// A client gives up so long after the node's own time is over, in microseconds.
 const PATIENCE_US: u64 = 500 * MILLI;
-/// How long a client may try one operation, in simulated milliseconds.
+/// How long a node may try one request, in simulated milliseconds.
 const TIMEOUT_MS: [u32; 4] = [150, 500, 1_000, 3_000];
+/// A numbered request is sent no more often than this.
+const ATTEMPTS_MAX: u32 = 8;
+/// Two keys that are only written and read together, in one transaction each; the history knows the first.
+const PAIR: u64 = 800;
 
 /// Names one request.
 pub(crate) type Ticket = u64;
 
 /// One client.
 pub(crate) struct Client {
-    pub(crate) number: u64,
+    number: u64,
     /// It stays with a node until that one disappoints it.
     node: Option<usize>,
     /// The value that it saw last under each key.
     seen: BTreeMap<u64, i64>,
+    session: Option<Session>,
+    /// What it is about to have done.
+    attempt: Option<Attempt>,
+}
+
+#[derive(Copy, Clone)]
+struct Session {
+    number: u64,
+    next: u64,
+}
+
+/// An operation, sent for the first time or again.
+#[derive(Clone)]
+struct Attempt {
+    operation: usize,
+    body: RequestBody,
+    left: u32,
+    /// An earlier attempt may have done it.
+    maybe_done: bool,
 }
 
 /// A request that has no outcome yet.
 pub(crate) struct Asked {
-    pub(crate) purpose: Purpose,
+    purpose: Purpose,
     request: Option<Request>,
 }
 
@@ -41,24 +64,60 @@ pub(crate) struct Asked {
 #[derive(Clone, Debug)]
 pub(crate) enum Purpose {
     /// By a client; the number of the operation in the history.
-    Operation { client: usize, operation: usize },
-    /// A probe of the healed cluster; the same.
-    Probe { node: usize, operation: usize },
+    Operation {
+        client: usize,
+    },
+    /// A client wants to number its requests.
+    Session {
+        client: usize,
+    },
+    /// A client watches a key, then reads it, then writes it if nobody else did.
+    Watch {
+        client: usize,
+        key: u64,
+    },
+    Watched {
+        client: usize,
+        key: u64,
+        watcher: u64,
+    },
+    /// A probe of the healed cluster.
+    Probe {
+        node: usize,
+        operation: usize,
+    },
     /// A read that may be old.
-    Stale { client: usize, key: u64 },
+    Stale {
+        client: usize,
+        key: u64,
+    },
     /// A command that is to fail.
-    Trap { client: usize },
+    Trap {
+        client: usize,
+    },
     /// An engine is made known.
     Stage(Digest),
     /// An upgrade, tried so many times more.
-    Upgrade { digest: Digest, tries: u32 },
+    Upgrade {
+        digest: Digest,
+        tries: u32,
+    },
     /// Anything else of the operator's.
     Operator,
 }
 
 impl Client {
     pub(crate) fn new(number: u64) -> Client {
-        Client { number, node: None, seen: BTreeMap::new() }
+        Client { number, node: None, seen: BTreeMap::new(), session: None, attempt: None }
+    }
+
+    /// The number of the next request, in a session.
+    fn next_id(&mut self) -> Option<RequestId> {
+        let Session { number: session, next } = self.session.as_mut()?;
+        let sequence = *next;
+        *next += 1;
+        // It asks one thing after another: what came before is answered, or nobody waits for it any more.
+        Some(RequestId { session: *session, sequence, settled_below: sequence })
     }
 }
 
@@ -75,28 +134,17 @@ impl World<'_> {
         self.moments
     }
 
-    /// A client asks the next thing.
+    /// A client asks the next thing, or the same one again.
     pub(crate) fn on_ask(&mut self, client: usize) -> Checked {
-        if self.heal.is_some() || self.operations.len() as u64 >= self.plan.operations_max {
+        if self.heal.is_some() {
             return Ok(());
         }
         let node = self.node_for(client);
-        if self.comes(Fault::Trap) {
-            let command = self.trap();
-            let request = self.command(command, Consistency::Linearizable);
-            self.ask(node, request, Purpose::Trap { client });
-            return Ok(());
+        if self.clients[client].attempt.is_some() {
+            self.send_attempt(client, node);
+        } else if (self.operations.len() as u64) < self.plan.operations_max {
+            self.ask_something(client, node);
         }
-        let random = &mut self.chances.clients;
-        let key = random.below(self.plan.keys);
-        if random.percent(5) {
-            let request = self.command(Kind::Get.arguments(&name(key)), Consistency::Stale);
-            self.ask(node, request, Purpose::Stale { client, key });
-            return Ok(());
-        }
-        let kind = self.kind_for(client, key);
-        let operation = self.note_operation(self.clients[client].number, key, kind, node);
-        self.ask_operation(node, key, kind, Purpose::Operation { client, operation });
         Ok(())
     }
 
@@ -110,18 +158,78 @@ impl World<'_> {
         node
     }
 
-    fn kind_for(&mut self, client: usize, key: u64) -> Kind {
-        let number = self.operations.len() as i64;
-        let random = &mut self.chances.clients;
-        // Far apart, so that counting from one never comes to another.
-        let value = (number + 1) * 1_000;
-        match random.below(100) {
-            0..=34 => Kind::Get,
-            35..=64 => Kind::Set(value),
-            65..=84 => Kind::Incr,
-            85..=95 => Kind::Cas(self.clients[client].seen.get(&key).copied().unwrap_or(1), value),
-            _ => Kind::Del,
+    fn ask_something(&mut self, client: usize, node: usize) {
+        if self.plan.sessions && self.clients[client].session.is_none() {
+            let request = self.request(RequestBody::SessionOpen);
+            return self.ask(node, request, Purpose::Session { client });
         }
+        if self.comes(Fault::Trap) {
+            let words = self.trap();
+            let request = self.request(command(words, Consistency::Linearizable, None));
+            return self.ask(node, request, Purpose::Trap { client });
+        }
+        let random = &mut self.chances.clients;
+        let key = random.below(self.plan.keys);
+        match random.below(100) {
+            0..=4 => {
+                let request = self.request(command(Kind::Get.arguments(&name(key)), Consistency::Stale, None));
+                self.ask(node, request, Purpose::Stale { client, key });
+            }
+            5..=9 => {
+                let request = self.request(RequestBody::Watch { watcher: None, keys: vec![name(key).into()] });
+                self.ask(node, request, Purpose::Watch { client, key });
+            }
+            10..=14 => self.begin(client, node, PAIR),
+            _ => self.begin(client, node, key),
+        }
+    }
+
+    /// Another operation of the history.
+    fn begin(&mut self, client: usize, node: usize, key: u64) {
+        let seen = self.clients[client].seen.get(&key).copied();
+        // Far apart, so that counting from one never comes to another.
+        let value = (self.operations.len() as i64 + 1) * 1_000;
+        let kind = some_kind(&mut self.chances.clients, seen, value, key == PAIR);
+        self.begin_with(client, node, key, kind, None);
+    }
+
+    fn begin_with(&mut self, client: usize, node: usize, key: u64, kind: Kind, watcher: Option<u64>) {
+        let operation = self.note_operation(self.clients[client].number, key, kind, node);
+        let id = if kind.writes() { self.clients[client].next_id() } else { None };
+        let body = self.body(key, kind, watcher, id);
+        // Only what is numbered may be sent again.
+        let left = if id.is_some() { self.chances.clients.below(u64::from(ATTEMPTS_MAX)) as u32 } else { 0 };
+        self.clients[client].attempt = Some(Attempt { operation, body, left, maybe_done: false });
+        self.send_attempt(client, node);
+    }
+
+    fn body(&self, key: u64, kind: Kind, watcher: Option<u64>, id: Option<RequestId>) -> RequestBody {
+        let arguments = |key: u64| encoded(kind.arguments(&name(key)));
+        match (kind, watcher) {
+            (Kind::Cas(_, new), Some(_)) => {
+                let commands = vec![encoded(Kind::Set(new).arguments(&name(key)))];
+                RequestBody::Transaction { commands, watcher, id }
+            }
+            (Kind::Add(2), _) => {
+                let step = encoded(Kind::Add(1).arguments(&name(key)));
+                RequestBody::Transaction { commands: vec![step.clone(), step], watcher: None, id }
+            }
+            _ if key == PAIR => {
+                RequestBody::Transaction { commands: vec![arguments(PAIR), arguments(PAIR + 1)], watcher: None, id }
+            }
+            _ => {
+                let broken = self.plan.mutation == Some(Mutation::StaleReads) && !kind.writes();
+                let consistency = if broken { Consistency::Stale } else { Consistency::Linearizable };
+                RequestBody::Command { arguments: arguments(key), consistency, id }
+            }
+        }
+    }
+
+    fn send_attempt(&mut self, client: usize, node: usize) {
+        let Some(attempt) = &self.clients[client].attempt else { return };
+        let body = attempt.body.clone();
+        let request = self.request(body);
+        self.ask(node, request, Purpose::Operation { client });
     }
 
     pub(crate) fn note_operation(&mut self, client: u64, key: u64, kind: Kind, node: usize) -> usize {
@@ -131,37 +239,14 @@ impl World<'_> {
         self.operations.len() - 1
     }
 
-    pub(crate) fn ask_operation(&mut self, node: usize, key: u64, kind: Kind, purpose: Purpose) {
-        let broken = self.plan.mutation == Some(Mutation::StaleReads) && !kind.writes();
-        let consistency = if broken { Consistency::Stale } else { Consistency::Linearizable };
-        let request = self.command(kind.arguments(&name(key)), consistency);
-        self.ask(node, request, purpose);
+    pub(crate) fn probe(&mut self, node: usize, key: u64, kind: Kind) {
+        let operation = self.note_operation(key, key, kind, node);
+        let request = self.request(command(kind.arguments(&name(key)), Consistency::Linearizable, None));
+        self.ask(node, request, Purpose::Probe { node, operation });
     }
 
-    fn command(&mut self, words: Vec<String>, consistency: Consistency) -> Request {
-        let arguments = words.into_iter().map(Bytes::from).collect();
-        let timeout_ms = *self.chances.clients.pick(&TIMEOUT_MS);
-        Request { timeout_ms, body: RequestBody::Command { arguments, consistency } }
-    }
-
-    /// A command of the engine `chaos`; the others don't know it.
-    fn trap(&mut self) -> Vec<String> {
-        const COMMANDS: [&[&str]; 12] = [
-            &["TRAP", "chaos"],
-            &["TRAPQ"],
-            &["SPIN", "chaos"],
-            &["RECURSE", "chaos"],
-            &["RECURSEQ"],
-            &["EAT", "chaos"],
-            &["GARBAGE", "chaos", "cut"],
-            &["GARBAGE", "chaos", "lie"],
-            &["BIGKEY", "70000"],
-            &["REJECT", "chaos", "ERR no"],
-            &["WRITEMANY", "20", "100"],
-            &["LOGSPAM", "chaos", "3", "10"],
-        ];
-        let words = self.fault_chance(Fault::Trap).pick(&COMMANDS);
-        words.iter().map(|word| (*word).to_owned()).collect()
+    fn request(&mut self, body: RequestBody) -> Request {
+        Request { timeout_ms: *self.chances.clients.pick(&TIMEOUT_MS), body }
     }
 
     /// A request sets out for a node.
@@ -206,49 +291,58 @@ impl World<'_> {
         let Some(asked) = self.tickets.remove(&ticket) else { return Ok(()) };
         self.trace.note(&[14, self.now, ticket]);
         self.trace.say(self.now, || format!("answer {ticket}: {response:?}"));
-        self.settle_request(asked, response.unwrap_or_else(|| Response::Unknown("the connection broke".into())))
+        let response = response.unwrap_or_else(|| Response::Unknown("the connection broke".into()));
+        self.on_answer(asked.purpose, response)
     }
 
     pub(crate) fn on_give_up(&mut self, ticket: Ticket) -> Checked {
         let Some(asked) = self.tickets.remove(&ticket) else { return Ok(()) };
         self.trace.say(self.now, || format!("request {ticket} is given up"));
-        self.settle_request(asked, Response::Unknown("the client has given up".into()))
+        self.on_answer(asked.purpose, Response::Unknown("the client has given up".into()))
     }
 
-    fn settle_request(&mut self, asked: Asked, response: Response) -> Checked {
-        let disappointed = !matches!(response, Response::Reply(_) | Response::Rejected(_) | Response::Failed(_));
-        match asked.purpose {
-            Purpose::Operation { client, operation } => {
-                self.settle_operation(operation, response)?;
-                if let (Some((_, seen)), client) = (self.operations[operation].answered, &mut self.clients[client])
-                    && let Some(value) = self.operations[operation].kind.leaves(seen)
-                {
-                    client.seen.insert(self.operations[operation].key, value);
+    fn on_answer(&mut self, purpose: Purpose, response: Response) -> Checked {
+        match purpose {
+            Purpose::Operation { client } => self.on_attempt_answered(client, response)?,
+            Purpose::Session { client } => {
+                if let Response::SessionOpened { session } = response {
+                    self.clients[client].session = Some(Session { number: session, next: 1 });
                 }
-                self.ask_next(client, disappointed);
+                self.ask_next(client, self.clients[client].session.is_none());
+            }
+            Purpose::Watch { client, key } => {
+                if let Response::Watching { watcher } = response {
+                    let node = self.node_for(client);
+                    let read = command(Kind::Get.arguments(&name(key)), Consistency::Linearizable, None);
+                    let request = self.request(read);
+                    self.ask(node, request, Purpose::Watched { client, key, watcher });
+                } else {
+                    self.ask_next(client, true);
+                }
+            }
+            Purpose::Watched { client, key, watcher } => {
+                let value = if let Response::Reply(reply) = &response { Kind::Get.seen(reply) } else { None };
+                let node = self.node_for(client);
+                if let (Some(Seen::Value(Some(value))), true) = (value, self.heal.is_none()) {
+                    let new = (self.operations.len() as i64 + 1) * 1_000;
+                    self.begin_with(client, node, key, Kind::Cas(value, new), Some(watcher));
+                } else {
+                    let request = self.request(RequestBody::Unwatch { watcher });
+                    self.ask(node, request, Purpose::Operator);
+                    self.ask_next(client, false);
+                }
             }
             Purpose::Probe { node, operation } => {
-                self.settle_operation(operation, response)?;
+                self.settle_operation(operation, response, false)?;
                 self.on_probe_answer(node, operation)?;
             }
             Purpose::Stale { client, key } => {
-                self.settle_stale(key, response)?;
-                self.ask_next(client, disappointed);
+                self.check_stale(key, &response)?;
+                self.ask_next(client, !matches!(response, Response::Reply(_)));
             }
             Purpose::Trap { client } => self.ask_next(client, false),
-            Purpose::Stage(digest) => {
-                if response == Response::Done {
-                    let after = self.fault_chance(Fault::Upgrade).scale(20 * MILLI, 2 * SECOND);
-                    self.plan_in(after, Step::Upgrade { digest, tries: 3 });
-                }
-            }
-            Purpose::Upgrade { digest, tries } => {
-                let upgraded = matches!(response, Response::Upgraded(_));
-                self.figures.upgrades += u64::from(upgraded);
-                if !upgraded && tries > 0 {
-                    self.plan_in(700 * MILLI, Step::Upgrade { digest, tries: tries - 1 });
-                }
-            }
+            Purpose::Stage(digest) => self.on_staged(digest, &response),
+            Purpose::Upgrade { digest, tries } => self.on_upgrade_answered(digest, tries, &response),
             Purpose::Operator => {
                 self.figures.transfers += u64::from(matches!(response, Response::Transferred { .. }));
             }
@@ -264,33 +358,66 @@ impl World<'_> {
         self.plan_in(rest, Step::Ask { client });
     }
 
+    /// The outcome, or one more attempt.
+    fn on_attempt_answered(&mut self, client: usize, response: Response) -> Checked {
+        let Some(attempt) = &mut self.clients[client].attempt else { return Ok(()) };
+        let unknown = matches!(response, Response::Unknown(_));
+        let undecided = unknown || response.is_safe_to_retry();
+        attempt.maybe_done |= unknown;
+        if undecided && attempt.left > 0 && self.heal.is_none() {
+            attempt.left -= 1;
+            self.figures.retries += 1;
+            self.ask_next(client, true);
+            return Ok(());
+        }
+        let Attempt { operation, maybe_done, .. } = attempt.clone();
+        self.clients[client].attempt = None;
+        if response == Response::SessionGone {
+            self.clients[client].session = None;
+        }
+        self.settle_operation(operation, response, maybe_done)?;
+        let settled = &self.operations[operation];
+        if let Some((_, seen)) = settled.answered
+            && let Some(value) = settled.kind.leaves(seen)
+        {
+            self.clients[client].seen.insert(settled.key, value);
+        }
+        self.ask_next(client, undecided);
+        Ok(())
+    }
+
     /// What the history has to hold of it.
-    fn settle_operation(&mut self, number: usize, response: Response) -> Checked {
+    fn settle_operation(&mut self, number: usize, response: Response, maybe_done: bool) -> Checked {
         let at = self.moment();
         let operation = &mut self.operations[number];
         match response {
-            Response::Reply(reply) => match operation.kind.seen(&reply) {
+            Response::Reply(_) | Response::Replies(_) => match seen_in(operation, &response) {
                 Some(seen) => operation.answered = Some((at, seen)),
-                None => return violation("answers", format!("{operation} was answered {reply:?}")),
+                None => return violation("answers", format!("{operation} was answered {response:?}")),
             },
-            Response::Rejected(_)
-            | Response::Failed(_)
-            | Response::NotDone(_)
-            | Response::Overloaded
-            | Response::Invalid(_) => operation.without_effect = true,
+            // Decided, and for a numbered request alike each time.
+            Response::Rejected(_) | Response::Failed(_) | Response::WatchBroken => operation.without_effect = true,
+            // This attempt did nothing.
+            Response::NotDone(_) | Response::Overloaded | Response::Invalid(_) | Response::SessionGone => {
+                operation.without_effect = !maybe_done;
+            }
             Response::Unknown(_) => {
                 if self.plan.mutation == Some(Mutation::WritesInvented)
                     && let Kind::Set(_) = operation.kind
                 {
-                    operation.answered = Some((at, crate::history::Seen::Done));
+                    operation.answered = Some((at, Seen::Done));
                 }
             }
+            // Done, but what came of it is forgotten.
+            Response::Forgotten => {}
             Response::Status(_)
             | Response::NodeStatus(_)
             | Response::Engines(_)
             | Response::Upgraded(_)
             | Response::UpgradeRefused(_)
             | Response::Transferred { .. }
+            | Response::Watching { .. }
+            | Response::SessionOpened { .. }
             | Response::Done => return violation("answers", format!("{operation} was answered {response:?}")),
         }
         let operation = &self.operations[number];
@@ -301,18 +428,18 @@ impl World<'_> {
     }
 
     /// An old value is fine, one that nobody has written is not.
-    fn settle_stale(&mut self, key: u64, response: Response) -> Checked {
+    fn check_stale(&mut self, key: u64, response: &Response) -> Checked {
         let Response::Reply(reply) = response else { return Ok(()) };
-        let Some(crate::history::Seen::Value(value)) = Kind::Get.seen(&reply) else {
+        let Some(Seen::Value(value)) = Kind::Get.seen(reply) else {
             return violation("answers", format!("a stale read of k{key} was answered {reply:?}"));
         };
         let Some(value) = value else { return Ok(()) };
-        // A counter goes on from what was set, one for each question.
+        // A counter goes on from what was set, one or two for each question.
         let written = |operation: &Operation| {
             operation.key == key
                 && match operation.kind {
                     Kind::Set(set) | Kind::Cas(_, set) => (set..set + 1_000).contains(&value),
-                    Kind::Incr => value < 1_000,
+                    Kind::Add(_) => value < 1_000,
                     Kind::Get | Kind::Del => false,
                 }
         };
@@ -321,53 +448,47 @@ impl World<'_> {
         }
         violation("stale reads", format!("k{key} was read as {value}, which nobody wrote"))
     }
+}
 
-    /// The operator pushes an engine to some node.
-    pub(crate) fn push_engine(&mut self) {
-        let Some(node) = self.any_live(Fault::Upgrade) else { return };
-        let engines = self.engines;
-        let component = *self.fault_chance(Fault::Upgrade).pick(&engines.all());
-        let engine = record(component);
-        self.nodes[node].components.insert(engine.digest);
-        if let Some(live) = &mut self.nodes[node].live {
-            live.place(component);
-        }
-        let digest = engine.digest;
-        let command = Stamped { time_ms: 0, command: Command::EngineStage(engine) }.encode().into();
-        let request = Request { timeout_ms: 2_000, body: RequestBody::Control { command } };
-        self.ask(node, request, Purpose::Stage(digest));
+fn some_kind(random: &mut Random, seen: Option<i64>, value: i64, pair: bool) -> Kind {
+    match random.below(100) {
+        0..=34 => Kind::Get,
+        _ if pair => Kind::Set(value),
+        35..=64 => Kind::Set(value),
+        65..=79 => Kind::Add(1),
+        80..=84 => Kind::Add(2),
+        85..=95 => Kind::Cas(seen.unwrap_or(1), value),
+        _ => Kind::Del,
     }
+}
 
-    pub(crate) fn on_upgrade(&mut self, digest: Digest, tries: u32) -> Checked {
-        if self.heal.is_none()
-            && let Some(node) = self.any_live(Fault::Upgrade)
-        {
-            let request =
-                Request { timeout_ms: 2_000, body: RequestBody::EngineUpgrade { digest: digest.to_string() } };
-            self.ask(node, request, Purpose::Upgrade { digest, tries });
-        }
-        Ok(())
+/// What a reply, or the replies of a transaction, tell about an operation; nothing if they make no sense.
+fn seen_in(operation: &Operation, response: &Response) -> Option<Seen> {
+    match (response, operation.kind) {
+        (Response::Reply(reply), kind) => kind.seen(reply),
+        (Response::Replies(replies), kind) => match (&replies[..], kind) {
+            ([reply], Kind::Cas(_, new)) => (Kind::Set(new).seen(reply)? == Seen::Done).then_some(Seen::Number(1)),
+            ([one, two], Kind::Add(2)) => match (Kind::Add(1).seen(one)?, Kind::Add(1).seen(two)?) {
+                (Seen::Number(one), Seen::Number(two)) if one + 1 == two => Some(Seen::Number(two)),
+                _ => None,
+            },
+            // Both keys of the pair, written together, hold the same.
+            ([one, two], Kind::Get | Kind::Set(_)) if operation.key == PAIR => {
+                let (one, two) = (kind.seen(one)?, kind.seen(two)?);
+                (one == two).then_some(one)
+            }
+            _ => None,
+        },
+        _ => None,
     }
+}
 
-    /// The operator asks some node for a hand-over, or how things are.
-    pub(crate) fn transfer(&mut self) {
-        let Some(node) = self.any_live(Fault::Transfer) else { return };
-        let nodes = self.plan.nodes;
-        let random = self.fault_chance(Fault::Transfer);
-        let to = random.percent(70).then(|| random.between(1, nodes));
-        let body = match random.below(10) {
-            0 => RequestBody::Status,
-            1 => RequestBody::EngineList,
-            _ => RequestBody::LeaderTransfer { to },
-        };
-        self.ask(node, Request { timeout_ms: 2_000, body }, Purpose::Operator);
-    }
+fn command(words: Vec<String>, consistency: Consistency, id: Option<RequestId>) -> RequestBody {
+    RequestBody::Command { arguments: encoded(words), consistency, id }
+}
 
-    /// Some live node, by the chance of this fault.
-    pub(crate) fn any_live(&mut self, fault: Fault) -> Option<usize> {
-        let live: Vec<usize> = (0..self.nodes.len()).filter(|node| self.nodes[*node].live.is_some()).collect();
-        if live.is_empty() { None } else { Some(*self.fault_chance(fault).pick(&live)) }
-    }
+fn encoded(words: Vec<String>) -> Vec<Bytes> {
+    words.into_iter().map(Bytes::from).collect()
 }
 
 fn name(key: u64) -> String {
@@ -375,16 +496,10 @@ fn name(key: u64) -> String {
 }
 
 fn told(request: &Request) -> String {
-    match &request.body {
-        RequestBody::Command { arguments, .. } => {
-            let words = arguments.iter().map(|word| String::from_utf8_lossy(word).into_owned());
-            words.collect::<Vec<_>>().join(" ")
-        }
-        RequestBody::Status
-        | RequestBody::NodeStatus
-        | RequestBody::EngineList
-        | RequestBody::EngineUpgrade { .. }
-        | RequestBody::LeaderTransfer { .. }
-        | RequestBody::Control { .. } => format!("{:?}", request.body),
+    if let RequestBody::Command { arguments, id, .. } = &request.body {
+        let words = arguments.iter().map(|word| String::from_utf8_lossy(word).into_owned());
+        let id = id.map_or_else(String::new, |id| format!(" as {} of session {}", id.sequence, id.session));
+        return words.collect::<Vec<_>>().join(" ") + &id;
     }
+    format!("{:?}", request.body)
 }

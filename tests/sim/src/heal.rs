@@ -1,7 +1,6 @@
 //! The end: faults stop, and within a bound of simulated time every node must take a write and a read, and all must agree.
 
 use crate::checks::{Checked, violation};
-use crate::clients::Purpose;
 use crate::history::Kind;
 use crate::node::Damage;
 use crate::plan::{MILLI, SECOND};
@@ -79,8 +78,7 @@ impl World<'_> {
             let key = 900 + node as u64;
             let kind = if heal.written[node] { Kind::Get } else { Kind::Set(node as i64 + 1) };
             self.set_asking(node, true);
-            let operation = self.note_operation(key, key, kind, node);
-            self.ask_operation(node, key, kind, Purpose::Probe { node, operation });
+            self.probe(node, key, kind);
         }
         self.plan_in(LOOK_EVERY_US, Step::Probe);
         Ok(())
@@ -100,7 +98,7 @@ impl World<'_> {
         {
             match operation.kind {
                 Kind::Get => heal.read[node] = true,
-                Kind::Set(_) | Kind::Incr | Kind::Cas(..) | Kind::Del => heal.written[node] = true,
+                Kind::Set(_) | Kind::Add(_) | Kind::Cas(..) | Kind::Del => heal.written[node] = true,
             }
         }
         Ok(())

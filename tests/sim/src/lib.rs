@@ -5,7 +5,7 @@
 //! ```text
 //! plan (what a seed draws) ─▶ world ─┬─ node     one node: its steps, its disks, its lives      ─▶ checks, after every step
 //!                                    ├─ network  frames and links                               ─▶ history ─▶ linear, at the end
-//!                                    ├─ clients  what is asked, what is answered                ─▶ trace: a hash, or lines
+//!                                    ├─ clients, operator: what is asked and answered        ─▶ trace: a hash, or lines
 //!                                    ├─ faults   what goes wrong
 //!                                    └─ heal     nothing goes wrong any more: all must serve
 //! campaign: many seeds on all cores      shrink: the smallest plan that still fails
@@ -26,6 +26,7 @@ pub mod history;
 pub mod linear;
 mod network;
 mod node;
+mod operator;
 pub mod plan;
 pub mod random;
 pub mod report;

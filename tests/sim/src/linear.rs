@@ -240,9 +240,9 @@ impl<'a> Search<'a> {
         let mut chains = Vec::new();
         match (operation.kind, seen) {
             (Kind::Get, Seen::Value(value)) => self.lead_to(value, &free, &mut Vec::new(), &mut chains),
-            (Kind::Incr, Seen::Number(next)) => {
-                self.lead_to(Some(next - 1), &free, &mut Vec::new(), &mut chains);
-                if next == 1 {
+            (Kind::Add(steps), Seen::Number(next)) => {
+                self.lead_to(Some(next - steps), &free, &mut Vec::new(), &mut chains);
+                if next == steps {
                     self.lead_to(None, &free, &mut Vec::new(), &mut chains);
                 }
             }
@@ -273,7 +273,7 @@ impl<'a> Search<'a> {
                 // Of those that nothing depends on, one is as good as another, and better than all others.
                 chains.extend(spare.map(|one| vec![one]));
             }
-            (Kind::Get | Kind::Incr | Kind::Set(_), _) => {}
+            (Kind::Get | Kind::Add(_) | Kind::Set(_), _) => {}
         }
         chains
     }
@@ -281,7 +281,7 @@ impl<'a> Search<'a> {
     /// An operation that sets a value which nothing ever depends on, not even after it was counted on.
     fn is_spare(&self, number: usize) -> bool {
         let Kind::Set(value) = self.operations[number].kind else { return false };
-        let counted = value.saturating_add(self.operations.len() as i64);
+        let counted = value.saturating_add(2 * self.operations.len() as i64);
         self.needed.range(value..=counted).next().is_none()
     }
 
@@ -313,21 +313,22 @@ impl<'a> Search<'a> {
         if self.state == wanted {
             return chains.push(behind.iter().rev().copied().collect());
         }
-        let (mut counted, mut deleted) = (false, false);
+        // Of operations that are alike one is as good as another.
+        let mut seen: Vec<Kind> = Vec::new();
         for number in free.iter().copied() {
             if behind.contains(&number) {
                 continue;
             }
-            let befores: &[State] = match (self.operations[number].kind, wanted) {
+            let kind = self.operations[number].kind;
+            let befores: &[State] = match (kind, wanted) {
                 (Kind::Set(value), Some(wanted)) if value == wanted => &[self.state],
-                (Kind::Del, None) if !deleted => &[self.state],
+                (Kind::Del, None) if !seen.contains(&kind) => &[self.state],
                 (Kind::Cas(expected, new), Some(wanted)) if new == wanted => &[Some(expected)],
-                (Kind::Incr, Some(1)) if !counted => &[None, Some(0)],
-                (Kind::Incr, Some(wanted)) if !counted => &[Some(wanted - 1)],
-                (Kind::Get | Kind::Set(_) | Kind::Del | Kind::Cas(..) | Kind::Incr, _) => &[],
+                (Kind::Add(steps), Some(wanted)) if !seen.contains(&kind) && wanted == steps => &[None, Some(0)],
+                (Kind::Add(steps), Some(wanted)) if !seen.contains(&kind) => &[Some(wanted - steps)],
+                (Kind::Get | Kind::Set(_) | Kind::Del | Kind::Cas(..) | Kind::Add(_), _) => &[],
             };
-            counted |= self.operations[number].kind == Kind::Incr;
-            deleted |= self.operations[number].kind == Kind::Del;
+            seen.push(kind);
             behind.push(number);
             for before in befores {
                 self.lead_to(*before, free, behind, chains);
@@ -342,8 +343,8 @@ fn needed_by(operation: &Operation) -> Option<i64> {
     match (operation.kind, operation.answered.map(|(_, seen)| seen)) {
         (Kind::Cas(expected, _), _) => Some(expected),
         (Kind::Get, Some(Seen::Value(value))) => value,
-        (Kind::Incr, Some(Seen::Number(next))) => Some(next - 1),
-        (Kind::Get | Kind::Set(_) | Kind::Incr | Kind::Del, _) => None,
+        (Kind::Add(steps), Some(Seen::Number(next))) => Some(next - steps),
+        (Kind::Get | Kind::Set(_) | Kind::Add(_) | Kind::Del, _) => None,
     }
 }
 
@@ -414,12 +415,12 @@ mod tests {
 
     #[test]
     fn counters_count_each_acknowledged_step_once() {
-        let incr = |client, asked, answered, n| operation(client, asked, answered, Kind::Incr, Seen::Number(n));
+        let incr = |client, asked, answered, n| operation(client, asked, answered, Kind::Add(1), Seen::Number(n));
         assert!(is_linearizable(&[incr(1, 1, 4, 2), incr(2, 2, 3, 1), get(1, 5, 6, Some(2))]));
         assert!(!is_linearizable(&[incr(1, 1, 4, 1), incr(2, 2, 3, 1)]), "a lost update");
         assert!(!is_linearizable(&[incr(1, 1, 2, 1), get(1, 3, 4, Some(2))]), "applied twice");
-        assert!(is_linearizable(&[incr(1, 1, 2, 1), unknown(2, 2, Kind::Incr), get(1, 3, 4, Some(2))]));
-        assert!(!is_linearizable(&[incr(1, 1, 2, 1), unknown(2, 2, Kind::Incr), get(1, 3, 4, Some(3))]));
+        assert!(is_linearizable(&[incr(1, 1, 2, 1), unknown(2, 2, Kind::Add(1)), get(1, 3, 4, Some(2))]));
+        assert!(!is_linearizable(&[incr(1, 1, 2, 1), unknown(2, 2, Kind::Add(1)), get(1, 3, 4, Some(3))]));
     }
 
     #[test]
@@ -456,7 +457,7 @@ mod tests {
                 let client = client.expect("of five clients no more than three are busy");
                 let kind = match random.below(4) {
                     0 => Kind::Set(step as i64 * 1_000),
-                    1 => Kind::Incr,
+                    1 => Kind::Add(1),
                     2 => Kind::Cas(state.unwrap_or(0), step as i64 * 1_000),
                     _ => Kind::Get,
                 };
@@ -537,7 +538,7 @@ mod tests {
                 let kind = match random.below(5) {
                     0 => Kind::Get,
                     1 => Kind::Set(small(&mut random)),
-                    2 => Kind::Incr,
+                    2 => Kind::Add(random.between(1, 2) as i64),
                     3 => Kind::Cas(small(&mut random), small(&mut random)),
                     _ => Kind::Del,
                 };

@@ -228,6 +228,8 @@ pub struct Plan {
     pub clients: u64,
     /// Keys that they share.
     pub keys: u64,
+    /// Clients number their writes and send them again.
+    pub sessions: bool,
     /// A client's longest rest between two questions, in microseconds.
     pub rest_us: u64,
     /// The questions of all clients together are no more than this.
@@ -275,6 +277,7 @@ impl Plan {
             clients: random.between(2, 6),
             keys: random.between(1, 6),
             rest_us: random.scale(5 * MILLI, 400 * MILLI),
+            sessions: random.percent(50),
             operations_max: u64::MAX,
             latency_us: (latency_low, latency_low * random.between(1, 4)),
             sync_us: (sync_low, sync_low * random.between(1, 6)),

@@ -45,6 +45,8 @@ pub struct Figures {
     pub answered: u64,
     /// Those whose outcome nobody knows.
     pub unknown: u64,
+    /// Numbered requests that were sent again.
+    pub retries: u64,
     /// Those that had no effect.
     pub refused: u64,
     /// Switches of engines that clients were told of.
@@ -98,6 +100,7 @@ impl Figures {
             requests,
             answered,
             unknown,
+            retries,
             refused,
             upgrades,
             transfers,
@@ -119,6 +122,7 @@ impl Figures {
         self.requests += requests;
         self.answered += answered;
         self.unknown += unknown;
+        self.retries += retries;
         self.refused += refused;
         self.upgrades += upgrades;
         self.transfers += transfers;
@@ -141,8 +145,8 @@ impl fmt::Display for Figures {
         writeln!(f, "{schedules} schedules, {hours:.1} simulated hours, {steps} steps, traces {traces:016x}")?;
         writeln!(
             f,
-            "{} operations answered, {} unknown, {} without effect; {} frames, {} blocked",
-            self.answered, self.unknown, self.refused, self.frames, self.frames_blocked
+            "{} operations answered, {} unknown, {} without effect, {} sent again; {} frames, {} blocked",
+            self.answered, self.unknown, self.refused, self.retries, self.frames, self.frames_blocked
         )?;
         writeln!(
             f,

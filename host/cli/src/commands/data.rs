@@ -92,7 +92,9 @@ pub(crate) async fn put(global: &Global, args: PutArgs, out: &mut Output) -> Res
     };
     let client = session::client(global)?;
     let is_conditional = expected.is_some() || args.if_absent;
-    let answer = client.command_bytes(command).await.map_err(|error| match (&error, is_conditional) {
+    let answer = client.command_bytes(command).await;
+    client.close().await;
+    let answer = answer.map_err(|error| match (&error, is_conditional) {
         (ClientError::Rejected(_), true) => {
             Failure::from(error).help("conditions need an engine that knows them, such as kv")
         }
@@ -108,7 +110,9 @@ pub(crate) async fn del(global: &Global, args: DelArgs, out: &mut Output) -> Res
         command.push(args.encoding.key(key)?);
     }
     let client = session::client(global)?;
-    let answer = client.command(command).await.map_err(|error| engine_says("del", error))?;
+    let answer = client.command(command).await;
+    client.close().await;
+    let answer = answer.map_err(|error| engine_says("del", error))?;
     let removed = answer.as_integer().unwrap_or_default();
     done(out, json!({ "$type": "removed", "count": removed }), &removed.to_string())
 }
@@ -119,7 +123,9 @@ pub(crate) async fn call(global: &Global, args: CallArgs, out: &mut Output) -> R
         command.push(args.encoding.read(argument)?);
     }
     let client = session::client(global)?;
-    let answer = client.command(command).idempotent(args.idempotent).await?;
+    let answer = client.command(command).idempotent(args.idempotent).await;
+    client.close().await;
+    let answer = answer?;
     match out.format() {
         Format::Text => out.line(reply::text(&answer)),
         Format::Raw => out.bytes(&reply::raw(&answer)),

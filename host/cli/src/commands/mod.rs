@@ -2,12 +2,14 @@
 
 pub(crate) mod bench;
 pub(crate) mod cluster;
+pub(crate) mod config;
 pub(crate) mod data;
 pub(crate) mod demo;
 pub(crate) mod engine;
 pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod leader;
+pub(crate) mod redis;
 pub(crate) mod scan;
 pub(crate) mod shell;
 pub(crate) mod start;
@@ -33,6 +35,8 @@ pub(crate) async fn run(global: &Global, command: Command, out: &mut Output) -> 
         Command::Engine(command) => engine::run(global, command, out).await,
         Command::Leader(command) => leader::run(global, command, out).await,
         Command::Cluster(command) => cluster::run(command, out),
+        Command::Config(command) => config::run(command, out),
+        Command::Redis(command) => redis::run(command, out),
         Command::Explain(args) => explain::run(&args, out),
         Command::Start(args) => start::run(args),
     }

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::code::Code;
 use crate::commands::engine::component;
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::logging::LogFormat;
+use crate::redis::{Listener, RedisArgs};
 use clap::{Args, ValueEnum};
 use outboard_node::{Durability, Halt, HaltKind, Node, NodeSettings, StartError};
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,19 +27,50 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(9);
 pub(crate) struct StartArgs {
     /// The node's folder, made by cluster init
     #[arg(long, env = "OUTBOARD_DATA_DIR", value_name = "DIR")]
-    data_dir: PathBuf,
+    data_dir: Option<PathBuf>,
     /// The engine of a cluster that has none yet: a file, kv or kv-basic [default: kv]
     #[arg(long, env = "OUTBOARD_ENGINE", value_name = "FILE|NAME")]
     engine: Option<String>,
     /// Listen here instead of the address in the folder
     #[arg(long, env = "OUTBOARD_LISTEN", value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
-    /// When a write is acknowledged: sync on a majority's disks, or none (may lose writes with the power)
-    #[arg(long, env = "OUTBOARD_DURABILITY", value_enum, default_value_t = DurabilityArg::Sync)]
-    durability: DurabilityArg,
-    /// The form of log lines on stderr
-    #[arg(long, env = "OUTBOARD_LOG_FORMAT", value_enum, default_value_t)]
-    pub(crate) log_format: LogFormat,
+    /// When a write is acknowledged: sync on a majority's disks, or none (may lose writes with the power) [default: sync]
+    #[arg(long, env = "OUTBOARD_DURABILITY", value_enum)]
+    durability: Option<DurabilityArg>,
+    /// The form of log lines on stderr [default: text]
+    #[arg(long, env = "OUTBOARD_LOG_FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
+    #[command(flatten)]
+    redis: RedisArgs,
+    /// A file with these settings; else ./outboard.toml, the user's config folder, /etc/outboard
+    #[arg(long, env = "OUTBOARD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl StartArgs {
+    /// What flags and environment leave open is taken from the file.
+    pub(crate) fn resolve(self) -> Result<StartArgs, Failure> {
+        let file = Config::find(self.config.as_deref())?;
+        let redis = RedisArgs {
+            redis: self.redis.redis.map_or_else(|| file.address("redis"), |address| Ok(Some(address)))?,
+            redis_users: self.redis.redis_users.or_else(|| file.path_of("redis-users")),
+            redis_cert: self.redis.redis_cert.or_else(|| file.path_of("redis-cert")),
+            redis_key: self.redis.redis_key.or_else(|| file.path_of("redis-key")),
+        };
+        Ok(StartArgs {
+            data_dir: self.data_dir.or_else(|| file.path_of("data-dir")),
+            engine: self.engine.or_else(|| file.text("engine").map(str::to_owned)),
+            listen: self.listen.map_or_else(|| file.address("listen"), |address| Ok(Some(address)))?,
+            durability: self.durability.map_or_else(|| file.choice("durability"), |choice| Ok(Some(choice)))?,
+            log_format: self.log_format.map_or_else(|| file.choice("log-format"), |choice| Ok(Some(choice)))?,
+            redis,
+            config: file.path,
+        })
+    }
+
+    pub(crate) fn log_format(&self) -> LogFormat {
+        self.log_format.unwrap_or_default()
+    }
 }
 
 /// [`Durability`] on the command line.
@@ -59,17 +92,18 @@ impl From<DurabilityArg> for Durability {
 }
 
 pub(crate) fn run(args: StartArgs) -> Result<(), Failure> {
+    let data_dir = args.data_dir.ok_or_else(|| {
+        Failure::new(Code::Usage, "which folder? A node's folder is made by outboard cluster init")
+            .help("--data-dir DIR")
+    })?;
+    let durability = Durability::from(args.durability.unwrap_or(DurabilityArg::Sync));
+    let listener = Listener::prepare(&args.redis)?;
     let engine = component::named(args.engine.as_deref().unwrap_or("kv"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Code::Other, format!("the runtime can't start: {error}")))?;
-    let settings = NodeSettings {
-        data_dir: args.data_dir,
-        engine: Arc::from(engine.bytes.as_ref()),
-        durability: args.durability.into(),
-        listen: args.listen,
-    };
+    let settings = NodeSettings { data_dir, engine: Arc::from(engine.bytes.as_ref()), durability, listen: args.listen };
     runtime.block_on(async {
         // Before the node starts, so that a signal during a long start is not lost.
         let mut signals = Signals::new()?;
@@ -77,6 +111,10 @@ pub(crate) fn run(args: StartArgs) -> Result<(), Failure> {
         let (version, name, cluster, address) =
             (env!("CARGO_PKG_VERSION"), node.name(), node.cluster(), node.address());
         eprintln!("outboard {version}  node {name} of {cluster} listens on {address}");
+        if let Some(listener) = listener {
+            eprintln!("Redis clients: {}", listener.address());
+            listener.serve(&node, durability);
+        }
         while !node.has_ended() {
             if tokio::time::timeout(WATCH, signals.next()).await.is_ok() {
                 break;

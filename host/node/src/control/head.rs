@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 const KEY: &[u8] = b"head";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Where the tables stand.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ struct Stored {
     chain: [u8; 32],
     /// Voters, outgoing, learners, learners-next.
     members: [Vec<u64>; 4],
+    /// Who joins, and whom it replaces.
+    joining: Vec<(u64, Option<u64>)>,
     active: Option<Active>,
     generation: u32,
 }
@@ -69,7 +71,7 @@ impl Head {
             position: Position::new(stored.index, stored.term),
             time_ms: stored.time_ms,
             chain: stored.chain,
-            membership: to_membership(stored.members),
+            membership: to_membership(stored.members, stored.joining),
             active: stored.active,
             generation: stored.generation,
         };
@@ -89,6 +91,7 @@ impl Head {
             time_ms: self.time_ms,
             chain: self.chain,
             members: from_membership(&self.membership),
+            joining: self.membership.joining.iter().map(|(id, old)| (id.0, old.map(|old| old.0))).collect(),
             active: self.active.clone(),
             generation: self.generation,
         };
@@ -114,12 +117,16 @@ fn from_membership(membership: &Membership) -> [Vec<u64>; 4] {
         .map(|set| set.iter().map(|node| node.0).collect())
 }
 
-fn to_membership([voters, outgoing, learners, learners_next]: [Vec<u64>; 4]) -> Membership {
+fn to_membership(
+    [voters, outgoing, learners, learners_next]: [Vec<u64>; 4],
+    joining: Vec<(u64, Option<u64>)>,
+) -> Membership {
     let set = |numbers: Vec<u64>| numbers.into_iter().map(NodeId).collect();
     Membership {
         voters: set(voters),
         outgoing: set(outgoing),
         learners: set(learners),
         learners_next: set(learners_next),
+        joining: joining.into_iter().map(|(id, old)| (NodeId(id), old.map(NodeId))).collect(),
     }
 }

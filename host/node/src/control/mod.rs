@@ -6,16 +6,23 @@
 //! | 0 | `head` | [`Head`]: position, time, chain, membership, active engine |
 //! | 1 | digest | `EngineRecord` of every engine that was staged |
 //! | 2 | digest, node (8 bytes, big-endian) | `EngineVote` |
+//! | 3 | session (8 bytes, big-endian) | a version byte and the session: last use, settled up to where, replies by sequence |
+//! | 4 | watcher (8 bytes, big-endian) | a version byte and the watcher: last use, whether it is broken, its keys |
 //!
-//! The head is written once per batch and is not part of the hash chain (batches differ between nodes); the others are.
-//! Never: I/O, clocks. Tests: here and in `upgrade.rs`.
+//! Head, sessions and watchers are written once per batch and are not part of the hash chain (batches differ between nodes); the
+//! others are. [`Control`] is published to the core with every change; [`Sessions`] and [`Watchers`] change with nearly every entry
+//! and stay with the machine. Never: I/O, clocks. Tests: here and beside each file.
 
 mod chain;
 mod head;
+mod sessions;
 mod upgrade;
+mod watchers;
 
 pub(crate) use chain::{Chain, MARK_EVERY, Marks, RECENT_MARKS};
 pub(crate) use head::{Active, Head};
+pub(crate) use sessions::{Asked, Sessions};
+pub(crate) use watchers::Watchers;
 
 use outboard_raft::NodeId;
 use outboard_store::{StoreError, Table, Transaction, View};
@@ -44,7 +51,6 @@ pub(crate) struct Control {
 impl Control {
     /// Reads it back from the tables.
     pub(crate) fn load(view: &dyn View, head: &Head) -> Result<Control, StoreError> {
-        let damaged = |what: &str| StoreError::Corrupt { what: format!("the control state's {what} is unreadable") };
         let mut control = Control { active: head.active.clone(), voters: head.voters(), ..Control::default() };
         for (_, value) in read_all(view, ENGINES)? {
             let engine = EngineRecord::decode(&value).map_err(|_| damaged("list of engines"))?;
@@ -126,6 +132,19 @@ impl Control {
         };
         self.engines.values().map(info).collect()
     }
+}
+
+fn damaged(what: &str) -> StoreError {
+    StoreError::Corrupt { what: format!("the control state's {what} is unreadable") }
+}
+
+/// The key of a record that is known by a number.
+fn key_of(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
+fn number_of(key: &[u8]) -> Option<u64> {
+    key.try_into().ok().map(u64::from_be_bytes)
 }
 
 fn read_all(view: &dyn View, table: Table) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>, StoreError> {

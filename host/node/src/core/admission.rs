@@ -1,22 +1,62 @@
 //! Which commands go on and how: the limits and the running engine's manifest decide, before anything reaches the log.
 
+use crate::keys::keys;
+use crate::machine::in_transaction;
 use bytes::Bytes;
-use outboard_sandbox::{CommandSpec, Component, KeyPositions};
-use outboard_wire::client::Response;
-use outboard_wire::limits::{ARGUMENTS_MAX, COMMAND_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use outboard_sandbox::{CommandSpec, Component};
+use outboard_wire::client::{RequestId, Response};
+use outboard_wire::limits::{
+    ARGUMENTS_MAX, COMMAND_BYTES_MAX, KEY_BYTES_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX, VALUE_BYTES_MAX,
+    WATCHER_KEYS_MAX,
+};
 
 /// Whether the command writes; else the answer to it.
-pub(super) fn admit(component: &Component, arguments: &[Bytes]) -> Result<bool, Response> {
+pub(super) fn admit(component: &Component, arguments: &[Bytes], id: Option<RequestId>) -> Result<bool, Response> {
     let Some(name) = arguments.first() else { return Err(Response::Invalid("a command has a name".into())) };
     within_limits(arguments)?;
-    let Some(spec) = component.command(name) else { return Err(Response::Rejected(unknown(arguments))) };
+    let Some(spec) = component.command(name) else { return unfit(id, || unknown(arguments)) };
     let count = u32::try_from(arguments.len() - 1).expect("bounded above");
     if count < spec.arguments_min || spec.arguments_max.is_some_and(|max| count > max) {
         let name = spec.name.to_ascii_lowercase();
-        return Err(Response::Rejected(format!("ERR wrong number of arguments for '{name}' command")));
+        return unfit(id, || format!("ERR wrong number of arguments for '{name}' command"));
     }
     keys_within_limits(spec, arguments)?;
     Ok(spec.writes)
+}
+
+/// Every command of a transaction; the answer tells which one is wrong.
+pub(super) fn admit_all(component: &Component, commands: &[Vec<Bytes>], id: Option<RequestId>) -> Result<(), Response> {
+    if !(1..=TRANSACTION_COMMANDS_MAX).contains(&commands.len()) {
+        let text = format!("ERR a transaction has 1 to {TRANSACTION_COMMANDS_MAX} commands");
+        return Err(Response::Rejected(text));
+    }
+    if commands.iter().flatten().map(Bytes::len).sum::<usize>() > TRANSACTION_BYTES_MAX {
+        return Err(Response::Rejected(format!("ERR a transaction is longer than {TRANSACTION_BYTES_MAX} bytes")));
+    }
+    for (place, command) in commands.iter().enumerate() {
+        admit(component, command, id).map_err(|answer| {
+            let Response::Rejected(text) = answer else { return answer };
+            Response::Rejected(format!("{text} {}", in_transaction(place)))
+        })?;
+    }
+    Ok(())
+}
+
+/// Keys to watch.
+pub(super) fn admit_keys(keys: &[Bytes]) -> Result<(), Response> {
+    if !(1..=WATCHER_KEYS_MAX).contains(&keys.len()) {
+        return Err(Response::Rejected(format!("ERR 1 to {WATCHER_KEYS_MAX} keys can be watched")));
+    }
+    if keys.iter().any(|key| key.len() > KEY_BYTES_MAX) {
+        return Err(Response::Rejected(format!("ERR a key is longer than {KEY_BYTES_MAX} bytes")));
+    }
+    Ok(())
+}
+
+/// The running engine does not take such a command. With a request that has a name, that is not for this node to decide: it may
+/// have been done when another engine ran. Its place in the log shows it.
+fn unfit(id: Option<RequestId>, text: impl FnOnce() -> String) -> Result<bool, Response> {
+    if id.is_some() { Ok(true) } else { Err(Response::Rejected(text())) }
 }
 
 fn within_limits(arguments: &[Bytes]) -> Result<(), Response> {
@@ -37,15 +77,6 @@ fn keys_within_limits(spec: &CommandSpec, arguments: &[Bytes]) -> Result<(), Res
         return Err(Response::Rejected(format!("ERR a key is longer than {KEY_BYTES_MAX} bytes")));
     }
     Ok(())
-}
-
-/// The arguments that are keys.
-fn keys<'a>(positions: &KeyPositions, arguments: &'a [Bytes]) -> impl Iterator<Item = &'a Bytes> {
-    let count = arguments.len() as i64;
-    let last = if positions.last < 0 { count + i64::from(positions.last) } else { i64::from(positions.last) };
-    let end = usize::try_from(last.saturating_add(1).clamp(0, count)).expect("clamped to a length");
-    let first = if positions.first == 0 { end } else { (positions.first as usize).min(end) };
-    arguments[first..end].iter().step_by(positions.step.max(1) as usize)
 }
 
 /// As Redis says it: each argument quoted, the whole cut at 128 bytes.
@@ -69,20 +100,6 @@ mod tests {
 
     fn arguments(words: &[&str]) -> Vec<Bytes> {
         words.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect()
-    }
-
-    #[test]
-    fn keys_are_found_by_their_positions() {
-        let found = |first, last, step, words: &[&str]| {
-            let arguments = arguments(words);
-            let keys: Vec<Bytes> = keys(&KeyPositions { first, last, step }, &arguments).cloned().collect();
-            keys.iter().map(|key| String::from_utf8_lossy(key).into_owned()).collect::<Vec<_>>().join(",")
-        };
-        assert_eq!(found(1, 1, 1, &["GET", "k"]), "k");
-        assert_eq!(found(1, -1, 2, &["MSET", "a", "1", "b", "2"]), "a,b");
-        assert_eq!(found(0, 0, 0, &["DBSIZE"]), "");
-        assert_eq!(found(1, 1, 1, &["GET"]), "", "fewer arguments than the manifest expects");
-        assert_eq!(found(2, -2, 1, &["X", "a"]), "");
     }
 
     #[test]

@@ -81,8 +81,7 @@ impl Core {
     fn submit(&mut self, command: Command<'_>, out: &mut Vec<Action>) {
         let command = Bytes::from(Stamped { time_ms: 0, command }.encode());
         let request = Request { timeout_ms: VOTE_TIMEOUT_MS, body: RequestBody::Control { command } };
-        let encoded = request.encode().into();
         let now = self.now;
-        self.on_event(Event::Request { request, encoded, reply: Reply::Nobody }, now, out);
+        self.on_event(Event::Request { request, encoded: None, reply: Reply::Nobody }, now, out);
     }
 }

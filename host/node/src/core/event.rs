@@ -33,8 +33,8 @@ pub(crate) enum Event {
     PeerUp(NodeId),
     /// There is none any more.
     PeerDown(NodeId),
-    /// Somebody asks; `encoded` is the request as it came, to be passed on.
-    Request { request: Request, encoded: Bytes, reply: Reply },
+    /// Somebody asks; `encoded` is the request as it came, if it came over a wire, to be passed on.
+    Request { request: Request, encoded: Option<Bytes>, reply: Reply },
     /// The append worker made a batch durable.
     Persisted(PersistId),
     /// The append worker read entries back.

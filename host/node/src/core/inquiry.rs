@@ -1,13 +1,16 @@
 //! `status`: the asked node asks all others, waits a moment, and puts the answers together.
 
 use super::{Action, Core};
+use crate::gateway::Figures;
 use crate::reply::Reply;
 use crate::settings::INQUIRY_TIMEOUT_MS;
 use outboard_raft::NodeId;
-use outboard_wire::client::{Answer, Request, RequestBody, Response};
+use outboard_sandbox::Component;
+use outboard_wire::client::{Answer, Hint, Request, RequestBody, Response};
 use outboard_wire::peer::PeerMessage;
 use outboard_wire::status::{ClusterStatus, MemberStatus, NodeStatus};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Every `status` that is being gathered.
 #[derive(Default)]
@@ -108,5 +111,29 @@ impl Core {
             diverged: self.marks.diverged(),
             refused: self.vitals.refused,
         }
+    }
+
+    /// For listeners on this node.
+    pub(crate) fn figures(&self) -> Figures {
+        let raft = &self.raft;
+        let members = self.members.iter();
+        Figures {
+            node: raft.id().0,
+            name: self.members.get(&raft.id()).map_or_else(String::new, |member| member.name.clone()),
+            cluster: self.cluster.clone(),
+            role: raft.role().to_string(),
+            leader: self.leader_hint(),
+            term: raft.term().0,
+            commit: raft.commit().0,
+            applied: raft.applied().0,
+            members: members.map(|(node, member)| Hint { node: node.0, address: member.address.clone() }).collect(),
+            uptime_ms: (self.now.mono_us - self.started.mono_us) / 1_000,
+            engine: self.control.active.as_ref().filter(|_| self.component.is_some()).map(|a| a.engine.clone()),
+        }
+    }
+
+    /// The running engine, if its component is here.
+    pub(crate) fn component(&self) -> Option<&Arc<Component>> {
+        self.component.as_ref()
     }
 }

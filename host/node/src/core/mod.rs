@@ -4,7 +4,9 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `event` | everything that can happen, everything that can be wanted |
-//! | `requests` | what becomes of a request: answered here, proposed, read, passed on, or parked until there is a leader |
+//! | `requests` | what becomes of a request: answered here, led, passed on, or parked until there is a leader |
+//! | `leading` | what a leader does with it: proposes a write, confirms its leadership for a read |
+//! | `forwarding` `own_session` | requests passed on to the leader, and asked again when it is lost |
 //! | `waiting` | proposals, reads, forwarded and parked requests, and their deadlines |
 //! | `admission` | which commands are refused before they reach the log |
 //! | `engines` | staged engines that this node has to try, and its votes |
@@ -17,12 +19,16 @@
 mod admission;
 mod engines;
 mod event;
+mod forwarding;
 mod inquiry;
+mod leading;
+mod own_session;
 mod requests;
 mod waiting;
 
 pub use event::Now;
 pub(crate) use event::{Action, AppliedNote, Event, Query, Verdict};
+pub(crate) use own_session::Held;
 
 use crate::control::{Control, Marks};
 use crate::machine::Ordered;
@@ -33,10 +39,11 @@ use engines::Engines;
 use inquiry::Inquiries;
 use outboard_raft::{Envelope, Index, NodeId, Raft, Ready, RoleKind, Term};
 use outboard_sandbox::Component;
-use outboard_wire::client::{Hint, Response};
+use outboard_wire::client::Hint;
 use outboard_wire::command::EngineRecord;
 use outboard_wire::peer::PeerMessage;
 use outboard_wire::status::ChainMark;
+use own_session::OwnSession;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use waiting::Waiting;
@@ -96,6 +103,7 @@ pub(crate) struct Core {
     /// The newest time that was stamped or seen.
     stamp_ms: u64,
     waiting: Waiting,
+    own_session: OwnSession,
     engines: Engines,
     inquiries: Inquiries,
     marks: Marks,
@@ -144,6 +152,7 @@ impl Core {
             ticks: 0,
             stamp_ms: start.time_ms,
             waiting: Waiting::of_life(start.life),
+            own_session: OwnSession::default(),
             engines: Engines::new(start.environment),
             inquiries: Inquiries::default(),
             marks,
@@ -234,6 +243,7 @@ impl Core {
         self.raft.tick();
         self.waiting.expire(self.now);
         self.expire_inquiries();
+        self.resume_postponed(out);
         let pulse = self.ticks.is_multiple_of(PULSE_TICKS);
         self.ticks = self.ticks.wrapping_add(1);
         if pulse {
@@ -251,7 +261,7 @@ impl Core {
                 let reply = Reply::Peer { to: from, ticket, door: self.door.clone(), hint: self.hint.clone() };
                 self.on_forwarded(request, reply, out);
             }
-            PeerMessage::ForwardReply { ticket, answer } => self.on_forward_reply(from, ticket, answer),
+            PeerMessage::ForwardReply { ticket, answer } => self.on_forward_reply(from, ticket, answer, out),
             PeerMessage::Pulse(marks) => {
                 if self.marks.on_peer(from.0, &marks) {
                     let found = self.marks.diverged();
@@ -272,7 +282,7 @@ impl Core {
         self.up.remove(&peer);
         self.raft.on_unreachable(peer);
         self.waiting.on_peer_lost(peer);
-        self.reroute_reads(out);
+        self.reroute(out);
     }
 
     fn on_applied(&mut self, note: AppliedNote, out: &mut Vec<Action>) {
@@ -341,7 +351,8 @@ impl Core {
         }
         self.leader_before = now;
         if leader.is_some() {
-            self.reroute_reads(out);
+            self.reroute(out);
+            self.resume_postponed(out);
         }
     }
 
@@ -378,9 +389,7 @@ impl Core {
         let idle = self.waiting.proposals.is_empty() && self.waiting.forwards.is_empty();
         if !self.stopped && (handed && idle || self.now.mono_us - since.mono_us >= timeout) {
             self.stopped = true;
-            for reply in self.waiting.drain() {
-                reply.send(Response::NotDone("the node is stopping".into()));
-            }
+            self.waiting.end("the node is stopping");
             out.push(Action::Stopped);
         }
     }

@@ -1,6 +1,7 @@
 //! Who waits for what: proposals for their entries, reads for their barriers, forwarded requests for the leader's answer, and
 //! parked ones for a leader. Everything has a deadline.
 
+use super::forwarding::Again;
 use super::{Now, Query};
 use crate::reply::Reply;
 use bytes::Bytes;
@@ -16,6 +17,8 @@ pub(super) struct Waiting {
     /// By ticket.
     pub(super) forwards: BTreeMap<u64, Forward>,
     pub(super) parked: VecDeque<Parked>,
+    /// Parked ones that are not tried again before the next tick or the next leader.
+    pub(super) postponed: Vec<Parked>,
     /// A hand-over of leadership that somebody waits for.
     pub(super) transfer: Option<Transfer>,
     tickets: u64,
@@ -24,8 +27,9 @@ pub(super) struct Waiting {
 /// A request that another node was asked to answer.
 pub(super) struct Forward {
     pub(super) to: NodeId,
-    /// It may have changed something there.
-    pub(super) writes: bool,
+    pub(super) again: Again,
+    /// An earlier attempt may have done it.
+    pub(super) doubtful: bool,
     pub(super) request: Bytes,
     pub(super) reply: Reply,
     pub(super) deadline_us: u64,
@@ -34,9 +38,12 @@ pub(super) struct Forward {
 /// A request that waits for a leader, or for an engine.
 pub(super) struct Parked {
     pub(super) request: Request,
-    pub(super) encoded: Bytes,
+    /// As it came, if it came so: to be passed on.
+    pub(super) encoded: Option<Bytes>,
     pub(super) reply: Reply,
     pub(super) deadline_us: u64,
+    /// An earlier attempt may have done it.
+    pub(super) doubtful: bool,
 }
 
 /// Somebody waits until this node leads.
@@ -56,7 +63,8 @@ impl Waiting {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.proposals.waiting.len() + self.reads.len() + self.forwards.len() + self.parked.len()
+        let parked = self.parked.len() + self.postponed.len();
+        self.proposals.waiting.len() + self.reads.len() + self.forwards.len() + parked
     }
 
     pub(super) fn new_ticket(&mut self) -> u64 {
@@ -76,41 +84,60 @@ impl Waiting {
             query.reply.send(Response::NotDone("the read could not be confirmed by a majority in time".into()));
         }
         for (_, forward) in self.forwards.extract_if(.., |_, forward| late(forward.deadline_us)) {
-            forward.reply.send(lost(forward.writes, "the leader did not answer in time"));
+            forward.reply.send(lost(forward.again, "the leader did not answer in time"));
         }
-        let parked = std::mem::take(&mut self.parked);
-        for parked in parked {
+        for parked in std::mem::take(&mut self.parked) {
             if late(parked.deadline_us) {
-                parked.reply.send(Response::NotDone("the cluster had no leader in time".into()));
+                parked.end("the cluster had no leader in time");
             } else {
                 self.parked.push_back(parked);
             }
+        }
+        for postponed in self.postponed.extract_if(.., |postponed| late(postponed.deadline_us)) {
+            postponed.end("no leader took it in time");
         }
         if let Some(transfer) = self.transfer.take_if(|transfer| late(transfer.deadline_us)) {
             transfer.reply.send(Response::NotDone("leadership did not move in time".into()));
         }
     }
 
-    /// The way to this node is lost, and with it what it would have answered. Reads are tried again by the caller.
+    /// The way to this node is lost, and with it what it would have answered. What may be asked again is so by the caller.
     pub(super) fn on_peer_lost(&mut self, peer: NodeId) {
-        for (_, forward) in self.forwards.extract_if(.., |_, forward| forward.to == peer && forward.writes) {
-            forward.reply.send(lost(true, "the leader was lost before it answered"));
+        let ended = |forward: &mut Forward| forward.to == peer && !forward.again.always();
+        for (_, forward) in self.forwards.extract_if(.., |_, forward| ended(forward)) {
+            forward.reply.send(lost(forward.again, "the leader was lost before it answered"));
         }
         for forward in self.forwards.values_mut().filter(|forward| forward.to == peer) {
             forward.to = NodeId(0);
         }
     }
 
-    /// Everyone that was never proposed: they can be told so.
-    pub(super) fn drain(&mut self) -> Vec<Reply> {
+    /// The node stops: everyone who waits for something that was never proposed here is told so.
+    pub(super) fn end(&mut self, why: &str) {
         let reads = std::mem::take(&mut self.reads);
-        let reads = reads.waiting.into_values().chain(reads.released.into_values().flatten());
-        reads.map(|query| query.reply).chain(self.parked.drain(..).map(|parked| parked.reply)).collect()
+        for query in reads.waiting.into_values().chain(reads.released.into_values().flatten()) {
+            query.reply.send(Response::NotDone(why.into()));
+        }
+        for parked in self.parked.drain(..).chain(self.postponed.drain(..)) {
+            parked.end(why);
+        }
     }
 }
 
-fn lost(writes: bool, why: &str) -> Response {
-    if writes { Response::Unknown(why.into()) } else { Response::NotDone(why.into()) }
+impl Parked {
+    /// Not done; by an earlier attempt perhaps.
+    pub(super) fn end(self, why: &str) {
+        self.reply.send(if self.doubtful { perhaps_done(why) } else { Response::NotDone(why.into()) });
+    }
+}
+
+/// It was sent to a leader, and how that ended is not known.
+pub(super) fn perhaps_done(why: &str) -> Response {
+    Response::Unknown(why.into())
+}
+
+fn lost(again: Again, why: &str) -> Response {
+    if again == Again::Harmless { Response::NotDone(why.into()) } else { perhaps_done(why) }
 }
 
 /// Proposals that were appended here, ascending.
@@ -211,6 +238,7 @@ impl Reads {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use outboard_wire::client::RequestBody;
     use tokio::sync::oneshot::{self, Receiver};
 
     const NEVER: u64 = u64::MAX;
@@ -229,6 +257,10 @@ mod tests {
     fn query(deadline_us: u64) -> (Query, Receiver<Response>) {
         let (reply, answer) = waiting();
         (Query { arguments: Vec::new(), time_ms: None, reply, deadline_us }, answer)
+    }
+
+    fn forwarded(to: u64, again: Again, reply: Reply, deadline_us: u64) -> Forward {
+        Forward { to: NodeId(to), again, doubtful: false, request: Bytes::new(), reply, deadline_us }
     }
 
     #[test]
@@ -276,14 +308,20 @@ mod tests {
         let (reading, mut read) = query(10);
         let id = all.reads.next_id();
         all.reads.wait(id, reading);
-        let mut forward = |writes| {
+        let mut forward = |again| {
             let (reply, answer) = waiting();
-            let forward = Forward { to: NodeId(2), writes, request: Bytes::new(), reply, deadline_us: 10 };
             let ticket = all.new_ticket();
-            all.forwards.insert(ticket, forward);
+            all.forwards.insert(ticket, forwarded(2, again, reply, 10));
             answer
         };
-        let (mut forwarded_write, mut forwarded_read) = (forward(true), forward(false));
+        let (mut forwarded_write, mut forwarded_read) = (forward(Again::Named), forward(Again::Harmless));
+        let mut park = |doubtful| {
+            let (reply, answer) = waiting();
+            let request = Request { timeout_ms: 1, body: RequestBody::SessionOpen };
+            all.parked.push_back(Parked { request, encoded: None, reply, deadline_us: 10, doubtful });
+            answer
+        };
+        let (mut parked, mut parked_after_an_attempt) = (park(false), park(true));
         all.expire(Now { wall_ms: 0, mono_us: 9 });
         assert!(write.try_recv().is_err() && read.try_recv().is_err(), "not yet");
         all.expire(Now { wall_ms: 0, mono_us: 10 });
@@ -291,6 +329,8 @@ mod tests {
         assert!(matches!(read.try_recv(), Ok(Response::NotDone(_))));
         assert!(matches!(forwarded_write.try_recv(), Ok(Response::Unknown(_))));
         assert!(matches!(forwarded_read.try_recv(), Ok(Response::NotDone(_))));
+        assert!(matches!(parked.try_recv(), Ok(Response::NotDone(_))));
+        assert!(matches!(parked_after_an_attempt.try_recv(), Ok(Response::Unknown(_))));
         assert!(matches!(all.proposals.claim(Position::new(1, 1)), Reply::Nobody), "answered once");
     }
 
@@ -306,19 +346,20 @@ mod tests {
     }
 
     #[test]
-    fn the_loss_of_a_peer_ends_its_writes_as_unknown_and_frees_its_reads() {
+    fn the_loss_of_a_peer_ends_its_writes_as_unknown_and_frees_what_may_be_asked_again() {
         let mut all = Waiting::default();
-        let mut forward = |to, writes| {
+        let mut forward = |to, again| {
             let (reply, answer) = waiting();
-            let forward = Forward { to: NodeId(to), writes, request: Bytes::new(), reply, deadline_us: NEVER };
             let ticket = all.new_ticket();
-            all.forwards.insert(ticket, forward);
+            all.forwards.insert(ticket, forwarded(to, again, reply, NEVER));
             answer
         };
-        let (mut lost, mut read, mut other) = (forward(2, true), forward(2, false), forward(3, true));
+        let (mut lost, mut other) = (forward(2, Again::IfNotDone), forward(3, Again::IfNotDone));
+        let (mut read, mut named) = (forward(2, Again::Harmless), forward(2, Again::Named));
         all.on_peer_lost(NodeId(2));
         assert!(matches!(lost.try_recv(), Ok(Response::Unknown(_))));
-        assert!(read.try_recv().is_err() && other.try_recv().is_err(), "asked again, or waiting");
+        assert!(other.try_recv().is_err(), "waiting");
+        assert!(read.try_recv().is_err() && named.try_recv().is_err(), "asked again");
         assert_eq!(all.forwards.values().filter(|forward| forward.to == NodeId(2)).count(), 0);
     }
 }

@@ -1,12 +1,16 @@
 //! A machine over tables in memory, fed with entries as a log would.
 
+mod sessions;
+mod transactions;
+
+use super::engines::is_switch;
 use super::*;
 use crate::inspect::record;
 use outboard_raft::{NodeId, Term};
 use outboard_sandbox::{Limits, Sandbox};
 use outboard_store::MemoryStore;
 use outboard_wire::Blob;
-use outboard_wire::command::{Digest, EngineVote};
+use outboard_wire::command::{Digest, EngineVote, RequestId, Upgrade};
 use tokio::sync::oneshot;
 
 /// A machine over tables in memory, fed with entries as a log would.
@@ -56,9 +60,27 @@ impl World {
     }
 
     fn apply(&mut self, command: Command<'_>) -> Response {
-        let mut answer = self.push(1_000, command);
+        self.apply_at(1_000, command)
+    }
+
+    fn apply_at(&mut self, time_ms: u64, command: Command<'_>) -> Response {
+        let mut answer = self.push(time_ms, command);
         self.drain();
         answer.try_recv().expect("it was applied")
+    }
+
+    /// As a restart of the node.
+    fn reopen(&mut self) {
+        self.machine = open(&self.folder, self.store.clone());
+    }
+
+    /// Stages an engine, lets all vote for it, and switches to it.
+    fn upgrade(&mut self, from: &[u8], to: &[u8]) {
+        let (from, to) = (self.insert(from), self.insert(to));
+        assert_eq!(self.apply(Command::EngineStage(to.clone())), Response::Done);
+        self.vote_of_all(&to);
+        let switch = self.apply(Command::Upgrade(Upgrade { from: from.digest, to: to.digest }));
+        assert!(matches!(switch, Response::Upgraded(_)), "{switch:?}");
     }
 
     fn call(&mut self, words: &[&str]) -> Response {
@@ -80,7 +102,25 @@ fn open(folder: &tempfile::TempDir, store: Arc<MemoryStore>) -> Machine {
 }
 
 fn engine_command<'a>(words: &[&'a str]) -> Command<'a> {
-    Command::Engine(words.iter().map(|word| Blob(word.as_bytes())).collect())
+    Command::Engine(blobs(words))
+}
+
+fn blobs<'a>(words: &[&'a str]) -> Vec<Blob<'a>> {
+    words.iter().map(|word| Blob(word.as_bytes())).collect()
+}
+
+fn once<'a>(session: u64, sequence: u64, settled_below: u64, words: &[&'a str]) -> Command<'a> {
+    Command::EngineOnce { id: RequestId { session, sequence, settled_below }, arguments: blobs(words) }
+}
+
+/// Commands that stand apart by semicolons.
+fn transaction<'a>(lines: &'a str, watcher: Option<u64>) -> Command<'a> {
+    let words = |line: &'a str| blobs(&line.split_whitespace().collect::<Vec<_>>());
+    Command::Transaction { commands: lines.split(';').map(words).collect(), watcher, id: None }
+}
+
+fn replies(all: &[&'static str]) -> Response {
+    Response::Replies(all.iter().map(|text| (*text).into()).collect())
 }
 
 fn reply(text: &'static str) -> Response {
@@ -109,7 +149,7 @@ fn a_machine_that_is_opened_again_goes_on_where_it_was() {
     let mut world = World::with_engine(outboard_embedded::KV);
     assert_eq!(world.call(&["SET", "k", "v"]), reply("+OK\r\n"));
     let before = world.machine.head().clone();
-    world.machine = open(&world.folder, world.store.clone());
+    world.reopen();
     assert_eq!((world.machine.head().chain, world.machine.head().position), (before.chain, before.position));
     assert_eq!(world.call(&["GETDEL", "k"]), reply("$1\r\nv\r\n"));
 }
@@ -164,7 +204,7 @@ fn a_machine_that_is_opened_without_its_engines_component_says_so_and_goes_on_wh
     let mut world = World::with_engine(outboard_embedded::KV);
     assert_eq!(world.call(&["SET", "k", "v"]), reply("+OK\r\n"));
     std::fs::remove_dir_all(world.folder.path().join("engines")).expect("it was there");
-    world.machine = open(&world.folder, world.store.clone());
+    world.reopen();
     assert!(world.machine.missing().is_some() && world.machine.publish().component.is_none());
     assert!(world.machine.resume().is_none(), "nothing has come");
     world.insert(outboard_embedded::KV);
@@ -201,5 +241,8 @@ fn only_switches_are_decoded_ahead() {
         assert!(!is_switch(&payload(time_ms, engine_command(&["SET", "k", "v"]))));
         let upgrade = Upgrade { from: Digest([1; 32]), to: Digest([2; 32]) };
         assert!(is_switch(&payload(time_ms, Command::Upgrade(upgrade))));
+        for other in [once(1, 0, 0, &["SET"]), transaction("SET k v", None), Command::SessionOpen] {
+            assert!(!is_switch(&payload(time_ms, other)));
+        }
     }
 }

@@ -83,8 +83,7 @@ async fn try_stage(
     let command = Stamped { time_ms: 0, command: Command::EngineStage(engine.clone()) }.encode().into();
     let request = Request { timeout_ms, body: RequestBody::Control { command } };
     let (waiting, answered) = oneshot::channel();
-    let encoded = request.encode().into();
-    desk.words.event(Event::Request { request, encoded, reply: Reply::Local(waiting) });
+    desk.words.event(Event::Request { request, encoded: None, reply: Reply::Local(waiting) });
     answered.await
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Word {
     Halt(Halt),
     /// As kill -9: leave at once, hand over nothing.
     Kill,
+    /// Begin a task on the loop's thread.
+    Begin(Box<dyn FnOnce() + Send>),
 }
 
 /// The way to the loop, for every thread and task.

@@ -1,11 +1,12 @@
 //! A cluster for tests: nodes in this process, on free ports and in a temp folder that goes with it.
 
 use bytes::Bytes;
+use outboard_client::{Client, Context, Options};
 use outboard_net::{ClientConnection, Credentials};
 use outboard_node::formation::{Planned, form};
 use outboard_node::{Durability, Node, NodeSettings};
 use outboard_wire::bulk::{BulkHeader, BulkReply, Readiness};
-use outboard_wire::client::{Answer, Consistency, Request, RequestBody, Response};
+use outboard_wire::client::{Answer, Consistency, Request, RequestBody, RequestId, Response};
 use outboard_wire::status::{Agreement, ClusterStatus, NodeStatus};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -118,6 +119,31 @@ impl World {
         wal.reset(base).expect("emptied");
     }
 
+    /// A patient client of all nodes.
+    pub(crate) fn client(&self) -> Client {
+        let endpoints = self.addresses.values().map(|address| address.to_string()).collect();
+        let options = Options { timeout: PATIENCE, ..Options::default() };
+        Client::new(&Context::new(endpoints, self.admin.clone()), options).expect("a client")
+    }
+
+    pub(crate) fn node(&self, number: u64) -> &Node {
+        &self.nodes[&number]
+    }
+
+    /// One write with a name in a session.
+    pub(crate) async fn ask_once(&mut self, number: u64, id: RequestId, arguments: &[&str]) -> Response {
+        let arguments = arguments.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+        let body = RequestBody::Command { arguments, consistency: Consistency::Linearizable, id: Some(id) };
+        self.request(number, body).await
+    }
+
+    pub(crate) async fn open_session(&mut self, number: u64) -> u64 {
+        match self.request(number, RequestBody::SessionOpen).await {
+            Response::SessionOpened { session } => session,
+            other => panic!("no session: {other:?}"),
+        }
+    }
+
     /// Asks one node until there is an outcome.
     pub(crate) async fn ask(&mut self, number: u64, arguments: &[&str]) -> Response {
         self.command(number, arguments, Consistency::Linearizable).await
@@ -139,7 +165,7 @@ impl World {
 
     async fn command(&mut self, number: u64, arguments: &[&str], consistency: Consistency) -> Response {
         let arguments = arguments.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
-        self.request(number, RequestBody::Command { arguments, consistency }).await
+        self.request(number, RequestBody::Command { arguments, consistency, id: None }).await
     }
 
     pub(crate) async fn upgrade(&mut self, number: u64, digest: &str) -> Response {
@@ -155,6 +181,22 @@ impl World {
                 return response;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Until every node has said its word on every engine.
+    pub(crate) async fn until_engines_are_ready(&mut self, number: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let Response::Engines(engines) = self.request(number, RequestBody::EngineList).await else {
+                panic!("no list of engines");
+            };
+            let ready = |word: &(u64, Readiness)| word.1 == Readiness::Ready;
+            if engines.iter().all(|engine| engine.nodes.iter().all(ready)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not all are ready: {engines:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 

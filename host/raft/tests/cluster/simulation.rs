@@ -1,11 +1,13 @@
 //! A cluster that is shaken: messages are dropped, repeated and reordered, disks and stores are slow, nodes crash and
-//! lose what was not durable, links are cut, members change. The harness checks at every step what must always hold;
+//! lose what was not durable, now and then one loses its disk or a part of its log, links are cut, members change, also by
+//! force. The harness checks at every step what must always hold;
 //! at the end the shaking stops and the cluster must come to agreement.
 //!
 //! Seeds are fixed. `RAFT_SEEDS=5000 cargo test -p outboard-raft --test cluster simulation` walks further, `RAFT_SEED` walks one of them.
 
 use crate::harness::{Part, World};
 use outboard_raft::{Config, Index, Membership, MembershipChange, MembershipStep, NodeId, ReadId, Refusal, RoleKind};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 const STEPS: u64 = 3_000;
@@ -76,6 +78,7 @@ impl Simulation {
             uncommitted_bytes_max: 200 + random.below(2000),
             cache_bytes_max: random.below(1000) + 1,
             apply_bytes_max: 1 + random.below(600),
+            stall_ticks_max: 7 + random.below(20) as u32,
             seed,
         };
         let members = (1..=shaking.nodes).map(NodeId);
@@ -118,7 +121,7 @@ impl Simulation {
     }
 
     fn disturb(&mut self, id: NodeId) {
-        match self.random.below(8) {
+        match self.random.below(10) {
             0 => self.crash(id),
             1 => self.cut(id),
             2 | 3 => self.world.cut.clear(),
@@ -128,8 +131,44 @@ impl Simulation {
                 let peer = self.any_node();
                 self.world.with(id, |raft| raft.on_unreachable(peer));
             }
+            7 => self.lose_data(id),
             _ => (0..15).for_each(|_| self.world.tick(id)),
         }
+    }
+
+    /// One disk at a time: the next one only when the last one is made good.
+    fn lose_data(&mut self, id: NodeId) {
+        if !self.can_lose_a_disk() {
+            return;
+        }
+        let node = self.world.node(id);
+        let unapplied = node.disk.entries.iter().filter(|entry| entry.index.0 > node.store.durable as u64);
+        let unapplied: Vec<Index> = unapplied.map(|entry| entry.index).collect();
+        if self.random.one_in(2) {
+            self.world.wipe(id);
+        } else if !unapplied.is_empty() {
+            let from = unapplied[self.random.below(unapplied.len())];
+            self.world.damage(id, from);
+        }
+    }
+
+    /// A quorum is left without any one voter, whatever membership comes to be in force.
+    fn can_lose_a_disk(&self) -> bool {
+        let nodes = || self.world.nodes.values();
+        if nodes().any(|node| node.suspended.is_some()) {
+            return false;
+        }
+        if !self.shaking.changes {
+            return self.shaking.nodes >= 3;
+        }
+        let memberships: Option<Vec<_>> = nodes().map(|node| Some(node.raft.as_ref()?.membership())).collect();
+        let Some(memberships) = memberships else { return false };
+        let large = |ids: &BTreeSet<NodeId>| ids.len() >= 3;
+        memberships.iter().all(|membership| {
+            *membership == memberships[0]
+                && large(&membership.voters)
+                && (!membership.is_joint() || large(&membership.outgoing))
+        })
     }
 
     fn deliver(&mut self) {
@@ -195,12 +234,22 @@ impl Simulation {
     }
 
     fn read(&mut self) {
-        let Some(leader) = self.any_leader() else { return };
+        let leader = self.any_leader();
+        let here = self.any_node();
         for _ in 0..1 + self.random.below(3) {
             self.next_read += 1;
-            let _ = self.world.read(leader, ReadId(self.next_read));
+            if let Some(leader) = leader {
+                let _ = self.world.read(leader, ReadId(self.next_read));
+            }
+            self.next_read += 1;
+            if self.world.nodes[&here].raft.is_some() {
+                let _ = self.world.read_here(here, ReadId(self.next_read));
+            }
         }
-        self.world.settle(leader);
+        if let Some(leader) = leader {
+            self.world.settle(leader);
+        }
+        self.world.settle(here);
     }
 
     fn compact(&mut self, id: NodeId) {
@@ -246,24 +295,35 @@ impl Simulation {
 
     fn change_members(&mut self) {
         let Some(leader) = self.any_leader() else { return };
-        if !self.shaking.changes {
+        // A change that counts on a voter whose loss nobody knows of yet would leave no quorum.
+        if !self.shaking.changes || !self.knows_all_losses(leader) {
             return;
         }
         let steps = (0..1 + self.random.below(3)).map(|_| {
-            let id = self.any_node();
-            match self.random.below(4) {
+            let (id, other) = (self.any_node(), self.any_node());
+            match self.random.below(7) {
                 0 => MembershipStep::AddLearner(id),
                 1 => MembershipStep::Demote(id),
                 2 => MembershipStep::Remove(id),
+                3 => MembershipStep::Promote(id),
+                4 => MembershipStep::Replace { old: other, new: id },
                 _ => MembershipStep::AddVoter(id),
             }
         });
-        let steps = steps.collect();
+        let change = MembershipChange { steps: steps.collect() };
+        // By force only if everyone comes back with what it has.
+        let forced = self.random.one_in(4) && self.world.nodes.values().all(|node| node.suspended.is_none());
         let result = self.world.with(leader, |raft| {
-            let position = raft.propose_membership(MembershipChange { steps })?;
+            let position = if forced { raft.force_membership(change) } else { raft.propose_membership(change) }?;
             Ok::<_, Refusal>(format!("{leader} changes at {position} to {}", raft.membership()))
         });
         self.world.events.extend(result.and_then(Result::ok));
+    }
+
+    fn knows_all_losses(&self, leader: NodeId) -> bool {
+        let known = self.world.nodes[&leader].raft.as_ref().map_or(Vec::new(), |raft| raft.progress());
+        let knows = |id| known.iter().any(|peer| peer.id == id && peer.suspended);
+        self.world.nodes.values().all(|node| node.suspended.is_none() || knows(node.id))
     }
 
     /// Everything works again: the members agree on everything, and a new write comes through.
@@ -297,11 +357,13 @@ impl Simulation {
     fn agrees_with(&mut self, leader: NodeId) -> bool {
         let raft = self.world.nodes[&leader].raft.as_ref().expect("everyone runs");
         let (members, last, left) = (raft.membership().members(), raft.last(), raft.uncommitted_bytes());
-        let quiet = left == 0 && raft.progress().iter().all(|peer| peer.inflight_bytes == 0);
+        let fulfilled = raft.membership().joining.is_empty() && !raft.membership().is_joint();
+        let quiet = left == 0 && fulfilled && raft.progress().iter().all(|peer| peer.inflight_bytes == 0);
         let all = members.iter().all(|id| {
             let node = &self.world.nodes[id];
             let raft = node.raft.as_ref().expect("everyone runs");
-            raft.last() == last && raft.commit() == last.index && node.store.applied() == last.index
+            let whole = !raft.is_suspended() && node.suspended.is_none();
+            whole && raft.last() == last && raft.commit() == last.index && node.store.applied() == last.index
         });
         quiet && all
     }

@@ -42,10 +42,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn reads_see_the_command_over_the_batch_over_the_view(
+    fn reads_see_the_command_over_its_steps_over_the_batch_over_the_view(
         stored in writes(),
         kept in vec(writes(), 0..3),
         discarded in writes(),
+        steps in vec(writes(), 0..3),
         command in writes(),
         (start, end, limit) in (key(), option::of(key()), 0..8usize),
     ) {
@@ -64,6 +65,12 @@ proptest! {
         write(&mut transaction, &mut map.clone(), &discarded);
         transaction.discard();
         let before_command = map.clone();
+        for step in &steps {
+            write(&mut transaction, &mut map, step);
+            transaction.step();
+            write(&mut transaction, &mut map.clone(), &discarded);
+            transaction.discard();
+        }
         write(&mut transaction, &mut map, &command);
 
         for reverse in [false, true] {
@@ -72,11 +79,13 @@ proptest! {
                 prop_assert_eq!(found, expected_scan(&map, TABLE, &start, end.as_deref(), limit, reverse));
             }
         }
-        for (table, key, _) in stored.iter().chain(kept.iter().flatten()).chain(&discarded).chain(&command) {
+        let written = kept.iter().chain(&steps).flatten();
+        for (table, key, _) in stored.iter().chain(written).chain(&discarded).chain(&command) {
             let found = transaction.get(*table, key).expect("gets").map(|value| value.to_vec());
             prop_assert_eq!(found.as_ref(), map.get(&(*table, key.clone())));
         }
 
+        transaction.unite();
         let mut after = before_command.clone();
         let mut last = None;
         for (table, key, value) in transaction.command_writes() {
@@ -134,6 +143,33 @@ fn sizes_follow_keeping_and_discarding() {
     transaction.put(TABLE, b"a", vec![0; 100]).expect("a short key");
     transaction.keep();
     assert_eq!((transaction.command_bytes(), transaction.batch_bytes()), (0, bytes));
+}
+
+#[test]
+fn united_steps_are_kept_or_discarded_as_one() {
+    let mut transaction = Transaction::new(MemoryStore::new().view());
+    for round in [b"1", b"2"] {
+        transaction.put(TABLE, b"a", &round[..]).expect("a short key");
+        transaction.step();
+        transaction.put(TABLE, b"b", &round[..]).expect("a short key");
+        assert!(transaction.steps_bytes() > 0 && transaction.command_writes().count() == 1);
+        transaction.unite();
+        assert_eq!((transaction.steps_bytes(), transaction.command_writes().count()), (0, 2));
+        match round {
+            b"1" => transaction.discard(),
+            _ => transaction.keep(),
+        }
+    }
+    assert_eq!(transaction.into_batch(1).writes().map(|(_, key, _)| key.to_vec()).collect::<Vec<_>>(), [b"a", b"b"]);
+}
+
+#[test]
+#[should_panic(expected = "steps are united before they are kept")]
+fn steps_that_are_not_united_can_t_be_kept() {
+    let mut transaction = Transaction::new(MemoryStore::new().view());
+    transaction.put(TABLE, b"a", &b"1"[..]).expect("a short key");
+    transaction.step();
+    transaction.keep();
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub(super) requests: Option<u64>,
     pub(super) rate: Option<u64>,
     pub(super) warmup: Duration,
+    /// Puts have no names in a session; they are sent again all the same.
+    pub(super) nameless: bool,
 }
 
 /// What was measured.
@@ -129,7 +131,8 @@ impl Shared {
             } else {
                 vec![Bytes::from_static(b"SET"), key, self.value(&mut chance)]
             };
-            let result = client.command_bytes(command).idempotent(true).send_raw().await;
+            let is_harmless = is_get || self.plan.nameless;
+            let result = client.command_bytes(command).idempotent(is_harmless).send_raw().await;
             let ended = Instant::now();
             if ended >= self.counted_from {
                 self.lock().count(is_get, ended - began, result);
@@ -211,6 +214,7 @@ fn kind(error: &ClientError) -> &'static str {
         ClientError::Unknown(_) => "unknown",
         ClientError::Rejected(_) => "rejected",
         ClientError::Failed(_) => "failed",
+        ClientError::WatchBroken => "watch broken",
         ClientError::Invalid(_) => "invalid",
         ClientError::Auth(_) => "auth",
         ClientError::Refused(_) => "refused",

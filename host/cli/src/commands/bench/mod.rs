@@ -1,7 +1,7 @@
 //! `bench`: load over QUIC as real clients make it, and how quickly it was served.
 //!
 //! It shares the machine with what it measures, so it runs on one thread and does little per request: values are slices of
-//! bytes made once, replies are not parsed. Puts may be repeated after a lost answer, as in an import.
+//! bytes made once, replies are not parsed. Each connection has a session, in which puts have names and are done once.
 
 mod keys;
 mod load;
@@ -59,6 +59,9 @@ pub(crate) struct BenchArgs {
     /// Not counted at the beginning [default: 1s, none with --requests]
     #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
     warmup: Option<Duration>,
+    /// Send puts without names in a session: one whose answer is lost may be done twice
+    #[arg(long)]
+    no_session: bool,
 }
 
 /// What is asked.
@@ -125,10 +128,14 @@ pub(crate) async fn run(global: &Global, args: BenchArgs, out: &mut Output) -> R
         duration: args.duration.or(args.requests.is_none().then_some(Duration::from_secs(10))),
         requests: args.requests,
         rate: args.rate,
+        nameless: args.no_session,
         warmup: args.warmup.unwrap_or(if args.requests.is_some() { Duration::ZERO } else { Duration::from_secs(1) }),
     };
     let keys = Keys::new(args.keys, args.distribution);
-    let tally = Load::new(clients, keys, plan).run(global.quiet).await;
+    let tally = Load::new(clients.clone(), keys, plan).run(global.quiet).await;
+    for client in clients {
+        client.close().await;
+    }
     let report = Report { setting, tally };
     if out.format().is_json() {
         out.document(&report.document())?;

@@ -78,6 +78,7 @@ impl Report {
             "operation": args.operation.name(),
             "clients": args.clients,
             "connections": args.connections.min(args.clients),
+            "sessions": !args.no_session,
             "pipeline": args.pipeline,
             "keys": args.keys,
             "distribution": args.distribution.name(),

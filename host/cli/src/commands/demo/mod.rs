@@ -151,8 +151,22 @@ fn banner(
     text.push_str(&format!("  engine   {title}  {digest}  {source}, {}\n", units::size(bytes)));
     text.push_str("  TLS      on, throw-away CA, peers and clients authenticated\n");
     text.push_str(&format!("  ready    leader {leader}, {answering}/{voters} voters, {:.1} s\n", took.as_secs_f64()));
+    let mut redis = nodes.slots.iter().map(|slot| (slot.name.as_str(), slot.redis.port()));
+    if let Some((_, first)) = redis.next() {
+        let others: Vec<String> = redis.map(|(name, port)| format!("{name} {port}")).collect();
+        let others = if others.is_empty() {
+            String::new()
+        } else {
+            format!("         ({}; any node takes writes)", others.join(", "))
+        };
+        text.push_str(&format!("  Redis    redis-cli -p {first}{others}\n"));
+    }
     if has_context {
         text.push_str("  CLI      outboard -c demo put hello world\n");
+    }
+    if let Some(slot) = nodes.slots.first() {
+        let port = slot.redis.port();
+        text.push_str(&format!("  try      redis-benchmark -p {port} -t set,get -r 100000 -n 50000 -q\n"));
     }
     text
 }

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::place::{Folder, Place};
+use super::place::{Folder, Place, redis_listeners};
 use crate::code::Code;
 use crate::commands::engine::component::Component;
 use crate::commands::leader::no_such_node;
 use crate::commands::start::{halted, not_started};
 use crate::failure::Failure;
+use crate::redis::Listener;
 use crate::{json, units};
 use outboard_client::{Client, Context};
 use outboard_node::{Durability, Node, NodeSettings};
@@ -37,6 +38,8 @@ pub(super) struct Slot {
     dir: PathBuf,
     pub(super) name: String,
     pub(super) address: SocketAddr,
+    /// Where it serves Redis clients.
+    pub(super) redis: SocketAddr,
     pub(super) node: Option<Node>,
 }
 
@@ -50,14 +53,17 @@ impl Nodes {
     /// Starts all nodes at the same time.
     pub(super) async fn start_all(place: Place, engine: &Component, durability: Durability) -> Result<Nodes, Failure> {
         let settings = Settings { engine: Arc::from(engine.bytes.as_ref()), durability };
+        let listeners = redis_listeners(place.node_dirs.len())?;
         let starting: Vec<_> = place.node_dirs.iter().map(|dir| spawn_start(dir.clone(), settings.clone())).collect();
         let mut slots = Vec::new();
         let mut failure = None;
         // All are waited for: a folder must not go away below a node that is starting.
-        for (dir, started) in place.node_dirs.into_iter().zip(starting) {
+        for ((dir, started), listener) in place.node_dirs.into_iter().zip(starting).zip(listeners) {
             match started.await.expect("starting a node doesn't panic") {
                 Ok(node) => {
-                    slots.push(Slot { dir, name: node.name().to_owned(), address: node.address(), node: Some(node) });
+                    let (name, address, redis) = (node.name().to_owned(), node.address(), listener.address());
+                    listener.serve(&node, durability);
+                    slots.push(Slot { dir, name, address, redis, node: Some(node) });
                 }
                 Err(error) => failure = Some(error),
             }
@@ -124,7 +130,10 @@ impl Nodes {
         }
         let began = Instant::now();
         let started = spawn_start(slot.dir.clone(), self.settings.clone()).await;
-        slot.node = Some(started.expect("starting a node doesn't panic")?);
+        let node = started.expect("starting a node doesn't panic")?;
+        // The node of before has given its port back with its thread.
+        Listener::on_loopback(slot.redis)?.serve(&node, self.settings.durability);
+        slot.node = Some(node);
         let name = slot.name.clone();
         let applied = caught_up(client, &name).await;
         Ok(Started { name, applied, took: began.elapsed() })

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use crate::code::Code;
 use crate::commands::cluster::{ADMIN_CONTEXT, not_formed};
 use crate::failure::{Failure, unreadable, unwritable};
+use crate::redis::Listener;
 use crate::session::PORT;
 use outboard_client::Context;
 use outboard_node::formation::{self, Planned};
 use tempfile::TempDir;
+
+/// Where the demo's first node serves Redis clients; the others follow.
+const REDIS_PORT: u16 = 63_791;
 
 /// The folders of a demo's nodes and the way to reach them.
 pub(super) struct Place {
@@ -87,6 +91,19 @@ fn free_addresses(count: u8) -> Result<Vec<SocketAddr>, Failure> {
     let free = free.map_err(|error| Failure::new(Code::AddressInUse, format!("no free UDP ports: {error}")))?;
     let ports: Vec<String> = free.iter().map(|address| address.port().to_string()).collect();
     eprintln!("the ports from {PORT} on are taken; the nodes listen on {}", ports.join(", "));
+    Ok(free)
+}
+
+/// From the usual port on if all of them are free, else any.
+pub(super) fn redis_listeners(count: usize) -> Result<Vec<Listener>, Failure> {
+    let on = |port| Listener::on_loopback((Ipv4Addr::LOCALHOST, port).into());
+    let usual: Result<Vec<Listener>, Failure> = (REDIS_PORT..).take(count).map(on).collect();
+    if usual.is_ok() {
+        return usual;
+    }
+    let free = (0..count).map(|_| on(0)).collect::<Result<Vec<Listener>, Failure>>()?;
+    let ports: Vec<String> = free.iter().map(|listener| listener.address().port().to_string()).collect();
+    eprintln!("the ports from {REDIS_PORT} on are taken; Redis clients are served on {}", ports.join(", "));
     Ok(free)
 }
 

@@ -66,6 +66,7 @@ pub(crate) async fn push(client: &Client, global: &Global, component: Component)
         | ClientError::Rejected(_)
         | ClientError::Failed(_)
         | ClientError::Invalid(_)
+        | ClientError::WatchBroken
         | ClientError::Auth(_)
         | ClientError::Protocol(_)) => other.into(),
     })

@@ -1,8 +1,8 @@
 //! `import`: a file of keys and values, many writes under way at once, through elections if need be.
 //!
-//! Each line is one `SET`, so a line may be written twice without harm: a lost answer is asked for again. Two lines with the
-//! same key are never under way together, so the later one wins, as it would line by line. The file is read by a thread of its own,
-//! so that what a slow writer has piped in so far is written and reported without waiting for its next line.
+//! Each line is one `SET` with a name in a session: when an answer is lost it is asked for again, and the line is still written once.
+//! Two lines with the same key are never under way together, so the later one wins, as it would line by line. The file is read by a
+//! thread of its own, so that what a slow writer has piped in so far is written and reported without waiting for its next line.
 
 mod lines;
 mod reader;
@@ -72,7 +72,9 @@ pub(crate) async fn run(global: &Global, args: ImportArgs, out: &mut Output) -> 
         import.check(lines, &args.file)
     } else {
         let client = session::client(global)?;
-        import.write(Reader::start(lines), &args, client, global.timeout.max(TIMEOUT_MIN)).await
+        let written = import.write(Reader::start(lines), &args, &client, global.timeout.max(TIMEOUT_MIN)).await;
+        client.close().await;
+        written
     };
     bar.finish_and_clear();
     import.report(began.elapsed(), args.dry_run, out)?;
@@ -110,7 +112,7 @@ impl Import<'_> {
         &mut self,
         mut lines: Reader,
         args: &ImportArgs,
-        client: Client,
+        client: &Client,
         timeout: Duration,
     ) -> Result<(), Failure> {
         let mut under_way: JoinSet<Done> = JoinSet::new();
@@ -143,7 +145,7 @@ impl Import<'_> {
             under_way.spawn(async move {
                 let Record { line, key, value } = record;
                 let command = vec![Bytes::from_static(b"SET"), key.clone(), value];
-                let result = client.command_bytes(command).idempotent(true).timeout(timeout).send_raw().await;
+                let result = client.command_bytes(command).timeout(timeout).send_raw().await;
                 (line, key, result.map(drop))
             });
         }
@@ -167,6 +169,7 @@ impl Import<'_> {
                 error @ (ClientError::Unavailable(_)
                 | ClientError::Timeout(_)
                 | ClientError::Unknown(_)
+                | ClientError::WatchBroken
                 | ClientError::Auth(_)
                 | ClientError::Refused(_)
                 | ClientError::Protocol(_)),

@@ -40,10 +40,12 @@ pub(crate) struct ShellArgs {
 pub(crate) async fn run(global: &Global, args: ShellArgs, out: &mut Output) -> Result<(), Failure> {
     let client = session::connect(global).await?;
     let mut shell = Shell { client, global, nodes: None, prompt: "outboard> " };
-    match args.exec {
+    let ended = match args.exec {
         Some(script) => shell.run_script(&script, out).await,
         None => shell.run_input(out).await,
-    }
+    };
+    shell.client.close().await;
+    ended
 }
 
 /// A session.

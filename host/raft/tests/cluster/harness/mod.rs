@@ -11,8 +11,8 @@ pub mod script;
 use self::checks::Checks;
 use self::node::{Node, Snapshot};
 use outboard_raft::{
-    Config, Entry, Envelope, HardState, LogAnswer, LogPurpose, Membership, NodeId, Persist, Position, Raft, ReadId,
-    Ready, Refusal, RoleKind, SnapshotRequest, Term,
+    Config, Entry, Envelope, HardState, Index, LogAnswer, LogPurpose, Membership, NodeId, Persist, Position, Raft,
+    ReadId, Ready, Refusal, RoleKind, SnapshotRequest, Term,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -113,7 +113,17 @@ impl World {
     }
 
     fn take(&mut self, id: NodeId, ready: Ready) {
-        let Ready { persist, send, apply, reads, barriers, barriers_lost, snapshots, install } = ready;
+        let Ready { persist, send, apply, reads, barriers, barriers_lost, snapshots, install, removed, readmitted } =
+            ready;
+        if let Some(incarnation) = readmitted {
+            self.events.push(format!("{id} is readmitted"));
+            let noted = self.node(id).suspended.take();
+            assert_eq!(noted.map(|suspension| suspension.incarnation), Some(incarnation), "{id} was suspended");
+        }
+        if let Some(at) = removed {
+            self.events.push(format!("{id} is removed as of {at}"));
+            self.checks.on_removed(id, at);
+        }
         self.send_all(send);
         for barrier in barriers {
             let ids = words(barrier.ids.iter().map(|id| format!("r{}", id.0)));
@@ -230,7 +240,7 @@ impl World {
 
     fn send_all(&mut self, envelopes: Vec<Envelope>) {
         for envelope in envelopes {
-            self.checks.on_send(&envelope, &self.nodes[&envelope.from].disk);
+            self.checks.on_send(&envelope, &self.nodes[&envelope.from]);
             self.network.push_back(envelope);
         }
     }
@@ -294,6 +304,28 @@ impl World {
             self.checks.on_refused(read);
         }
         result
+    }
+
+    /// Like [`World::read`], wherever the node stands.
+    pub fn read_here(&mut self, id: NodeId, read: ReadId) -> Result<(), Refusal> {
+        self.checks.on_read(id, read);
+        let result = self.node(id).raft.as_mut().expect("a running node is asked").read_here(read);
+        if result.is_err() {
+            self.checks.on_refused(read);
+        }
+        result
+    }
+
+    pub fn wipe(&mut self, id: NodeId) {
+        self.node(id).wipe();
+        self.checks.on_crash(id);
+        self.events.push(format!("{id} loses its disk"));
+    }
+
+    pub fn damage(&mut self, id: NodeId, from: Index) {
+        self.node(id).damage(from);
+        self.checks.on_crash(id);
+        self.events.push(format!("{id} loses its log from {from} on"));
     }
 
     pub fn crash(&mut self, id: NodeId) {

@@ -3,7 +3,7 @@
 use super::Part;
 use outboard_raft::{
     Config, Entry, HardState, Index, LogRequest, Membership, NodeId, Payload, Persist, PersistId, Position, Raft,
-    RoleKind, SnapshotMeta, Start, Term,
+    RoleKind, SnapshotMeta, Start, Suspension, Term,
 };
 use std::collections::{BTreeSet, VecDeque};
 
@@ -23,6 +23,10 @@ pub struct Node {
     pub config: Config,
     pub seen: (Term, RoleKind, Option<NodeId>),
     pub seen_commit: Index,
+    /// The owner's note that data was lost here.
+    pub suspended: Option<Suspension>,
+    losses: u64,
+    starts: u64,
 }
 
 /// What was persisted of the log.
@@ -31,6 +35,8 @@ pub struct Disk {
     pub hard_state: HardState,
     pub base: Position,
     pub entries: Vec<Entry>,
+    /// What was on it once and is lost.
+    pub lost: BTreeSet<(Index, Term)>,
 }
 
 /// What was applied: everything from the first entry on, so that states can be compared.
@@ -66,6 +72,9 @@ impl Node {
             config,
             seen: (Term(0), RoleKind::Follower, None),
             seen_commit: Index(0),
+            suspended: None,
+            losses: 0,
+            starts: 0,
         };
         node.start(usize::MAX);
         node
@@ -84,6 +93,42 @@ impl Node {
         self.store.entries.truncate(self.store.durable);
     }
 
+    /// A crash that leaves an empty disk.
+    pub fn wipe(&mut self) {
+        self.crash();
+        let mut lost = std::mem::take(&mut self.disk.lost);
+        lost.extend(self.disk.entries.iter().map(|entry| (entry.index, entry.term)));
+        lost.extend(self.store.entries.iter().map(|entry| (entry.index, entry.term)));
+        self.disk = Disk { lost, ..Disk::default() };
+        self.store.entries.clear();
+        self.store.durable = 0;
+        self.suspend(None);
+    }
+
+    /// A crash after which the log is unreadable from here on. What is applied is whole.
+    pub fn damage(&mut self, from: Index) {
+        self.crash();
+        let end = self.disk.last();
+        let (kept, lost) = self.disk.entries.drain(..).partition(|entry| entry.index < from);
+        self.disk.entries = kept;
+        self.disk.lost.extend(Vec::from_iter::<Vec<Entry>>(lost).iter().map(|entry| (entry.index, entry.term)));
+        if self.store.applied() > self.disk.last().index {
+            let applied = self.store.entries.last().map_or(Position::ZERO, Entry::position);
+            self.disk.reset(applied);
+        }
+        let remembers = match self.suspended {
+            // What was lost before is still owed.
+            Some(suspension) => suspension.remembers.map(|owed| if owed.up_to_date_with(end) { owed } else { end }),
+            None => Some(end),
+        };
+        self.suspend(remembers);
+    }
+
+    fn suspend(&mut self, remembers: Option<Position>) {
+        self.losses += 1;
+        self.suspended = Some(Suspension { incarnation: self.losses, remembers });
+    }
+
     /// Starts from disk, with at most so many of the newest entries in memory.
     pub fn start(&mut self, tail_max: usize) {
         let applied = self.store.applied();
@@ -97,7 +142,7 @@ impl Node {
         }
         let raft = Raft::new(Start {
             id: self.id,
-            config: self.config,
+            config: Config { seed: self.config.seed.wrapping_add(self.starts << 32), ..self.config },
             hard_state: self.disk.hard_state,
             base: self.disk.base,
             membership: self.membership_at(applied),
@@ -105,7 +150,9 @@ impl Node {
             terms,
             last: self.disk.last(),
             entries,
+            suspended: self.suspended,
         });
+        self.starts += 1;
         self.seen = (raft.term(), raft.role(), raft.leader());
         self.seen_commit = raft.commit();
         self.raft = Some(raft);

@@ -6,7 +6,8 @@
 //! disk N [log=1@1,2@1] [term=T] [vote=V] [applied=I] [tail=K]     restart N with this disk (log as it is if not given); K entries in memory
 //! campaign N | timeout N | tick N [COUNT]                         timeout: tick until N does something about it
 //! put N WORD... | flood N count=C bytes=B                         all proposals in one ready
-//! read N ID... | transfer N [TO] | member N +4 +l5 ~3 -2          add voter, add learner, demote, remove
+//! read N ID... | readhere N ID... | transfer N [TO]               readhere: on a follower too
+//! member N [force] +4 +l5 ^4 ~3 -2 2>4                            add voter, add learner, promote, demote, remove, replace 2 by 4
 //! stabilize | deliver [A B [COUNT]]                               everything till rest; or what is there now
 //! drop A B | shelve A B | copy A B | unshelve | reverse A B       messages on the way from A to B
 //! inject A B tT MESSAGE FIELD=VALUE...                            a message that nobody sent
@@ -15,6 +16,7 @@
 //! cut N | cut A B | heal                                          both ways; one way; all links
 //! hold PART N | release PART N | step PART N                      PART: disk, report, apply, reads, install
 //! crash N | start N [tail=K] | compact N I | unreachable N PEER
+//! wipe N | damage N I                                             a crash that loses the disk, or the log from I on
 //! status | progress N | log N                                     print what is
 //! ```
 
@@ -80,6 +82,7 @@ fn cluster(words: &Words) -> World {
         uncommitted_bytes_max: words.field("uncommitted_bytes_max").unwrap_or(default.uncommitted_bytes_max),
         cache_bytes_max: words.field("cache_bytes_max").unwrap_or(default.cache_bytes_max),
         apply_bytes_max: words.field("apply_bytes_max").unwrap_or(default.apply_bytes_max),
+        stall_ticks_max: words.field("stall_ticks_max").unwrap_or(default.stall_ticks_max),
         seed: words.field("seed").unwrap_or(default.seed),
         ..default
     };
@@ -117,9 +120,11 @@ fn command(world: &mut World, words: &Words) {
             }
             world.settle(words.node(1));
         }
-        "read" => {
+        "read" | "readhere" => {
             for place in 2..words.0.len() {
-                if let Err(refusal) = world.read(words.node(1), ReadId(words.number(place))) {
+                let (node, id) = (words.node(1), ReadId(words.number(place)));
+                let here = words.name() == "readhere";
+                if let Err(refusal) = if here { world.read_here(node, id) } else { world.read(node, id) } {
                     show::<u64>(world, words.node(1), "reads", Err(refusal));
                 }
             }
@@ -132,9 +137,14 @@ fn command(world: &mut World, words: &Words) {
             world.settle(words.node(1));
         }
         "member" => {
-            let steps = words.0[2..].iter().map(|step| parse_step(step)).collect();
+            let forced = words.0.get(2) == Some(&"force");
+            let steps = words.0[2 + usize::from(forced)..].iter().map(|step| parse_step(step)).collect();
             let raft = world.node(words.node(1)).raft.as_mut().expect("a running node");
-            let result = raft.propose_membership(MembershipChange { steps });
+            let change = MembershipChange { steps };
+            let preview = raft.preview_membership(&change, forced);
+            let result = if forced { raft.force_membership(change) } else { raft.propose_membership(change) };
+            assert_eq!(preview.is_ok(), result.is_ok(), "a preview says what will be");
+            assert!(preview.is_err() || preview.as_ref() == Ok(raft.membership()), "a preview says what will be");
             let membership = raft.membership().to_string();
             show(world, words.node(1), &format!("changes to {membership},"), result);
             world.settle(words.node(1));
@@ -183,6 +193,8 @@ fn command(world: &mut World, words: &Words) {
             world.settle(words.node(2));
         }
         "crash" => world.crash(words.node(1)),
+        "wipe" => world.wipe(words.node(1)),
+        "damage" => world.damage(words.node(1), Index(words.number(2))),
         "start" => {
             if !world.nodes.contains_key(&words.node(1)) {
                 world.add_node(words.node(1));
@@ -320,14 +332,16 @@ fn progress(world: &mut World, id: NodeId) {
     )];
     lines.extend(raft.progress().into_iter().map(|peer| {
         format!(
-            "  {} {} matched={} next={} inflight={} ({} bytes){}",
+            "  {} {} matched={} next={} inflight={} ({} bytes){}{}{}",
             peer.id,
             peer.state,
             peer.matched,
             peer.next,
             peer.inflight_messages,
             peer.inflight_bytes,
-            if peer.heard { "" } else { " silent" }
+            if peer.heard { "" } else { " silent" },
+            if peer.suspended { " suspended" } else { "" },
+            if peer.caught_up { " caught up" } else { "" },
         )
     }));
     world.events.append(&mut lines);
@@ -352,12 +366,16 @@ fn part(name: &str) -> Part {
 
 fn parse_step(step: &str) -> MembershipStep {
     let number = |digits: &str| NodeId(digits.parse().expect("a node's number"));
-    match (step.strip_prefix("+l"), step.strip_prefix('+'), step.strip_prefix('~'), step.strip_prefix('-')) {
-        (Some(id), _, _, _) => MembershipStep::AddLearner(number(id)),
-        (_, Some(id), _, _) => MembershipStep::AddVoter(number(id)),
-        (_, _, Some(id), _) => MembershipStep::Demote(number(id)),
-        (_, _, _, Some(id)) => MembershipStep::Remove(number(id)),
-        _ => panic!("a step is +4, +l4, ~4 or -4"),
+    if let Some((old, new)) = step.split_once('>') {
+        return MembershipStep::Replace { old: number(old), new: number(new) };
+    }
+    match step.split_at(1) {
+        ("+", id) if id.starts_with('l') => MembershipStep::AddLearner(number(&id[1..])),
+        ("+", id) => MembershipStep::AddVoter(number(id)),
+        ("^", id) => MembershipStep::Promote(number(id)),
+        ("~", id) => MembershipStep::Demote(number(id)),
+        ("-", id) => MembershipStep::Remove(number(id)),
+        _ => panic!("a step is +4, +l4, ^4, ~4, -4 or 2>4"),
     }
 }
 
@@ -385,6 +403,20 @@ fn parse_message(words: &Words) -> Message {
         "Commit" => Message::Commit { commit: index("commit") },
         "StaleTerm" => Message::StaleTerm,
         "TimeoutNow" => Message::TimeoutNow,
+        "Removed" => Message::Removed { at: index("at") },
+        "Suspended" => Message::Suspended {
+            incarnation: words.field("incarnation").expect("an incarnation"),
+            fence: words.0.contains(&"fence"),
+            matched: words.field("matched").map(Index),
+        },
+        "Readmitted" => Message::Readmitted {
+            incarnation: words.field("incarnation").expect("an incarnation"),
+            upto: index("upto"),
+        },
+        "ReadIndex" => Message::ReadIndex { ticket: words.field("ticket").expect("a ticket") },
+        "ReadIndexReply" => {
+            Message::ReadIndexReply { ticket: words.field("ticket").expect("a ticket"), index: index("index") }
+        }
         other => panic!("no such message: {other}"),
     }
 }
