@@ -15,6 +15,7 @@
 //! how components and snapshots travel (the product has it in tasks) is a model here; TLS, QUIC and files have other tests.
 //! A failing run is run again with its trace told: nothing is formatted before.
 
+mod answers;
 pub mod campaign;
 pub mod checks;
 mod clients;
@@ -24,6 +25,7 @@ mod faults;
 mod heal;
 pub mod history;
 pub mod linear;
+mod lives;
 mod network;
 mod node;
 mod operator;
@@ -31,6 +33,7 @@ pub mod plan;
 pub mod random;
 pub mod report;
 pub mod shrink;
+mod steps;
 pub mod store;
 pub mod trace;
 pub mod world;
