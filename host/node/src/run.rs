@@ -84,6 +84,7 @@ impl Loop {
             for word in taken.words.drain(..) {
                 match word {
                     Word::Event(event) => self.on_word(event, &mut actions),
+                    Word::Install(meta) => self.install(meta),
                     Word::Halt(halt) => return Ending::Halted(halt),
                     Word::Kill => return Ending::Killed,
                     Word::Begin(begin) => begin(),
@@ -202,6 +203,11 @@ impl Loop {
         }
     }
 
+    fn install(&self, meta: SnapshotMeta) {
+        let staged = Staged::File(self.staged_path(&meta));
+        self.jobs.tables.send(ApplyJob::Install { meta, staged }).unwrap_or_default();
+    }
+
     fn staged_path(&self, meta: &SnapshotMeta) -> PathBuf {
         snapshot::staged_path(&self.desk.incoming, meta.position)
     }
@@ -216,10 +222,7 @@ impl Loop {
             Action::Compact(upto) => self.to_log(AppendJob::Compact(upto)),
             Action::Apply(entries) => self.to_tables(entries),
             Action::ResumeApply => self.jobs.tables.send(ApplyJob::Resume).unwrap_or_default(),
-            Action::Install(meta) => {
-                let staged = Staged::File(self.staged_path(&meta));
-                self.jobs.tables.send(ApplyJob::Install { meta, staged }).unwrap_or_default();
-            }
+            Action::Install(meta) => self.to_log(AppendJob::BeforeInstall(meta)),
             Action::Query(queries) => self.jobs.queries.send(queries).unwrap_or_default(),
             Action::SendSnapshot(request) => drop(tokio::spawn(snapshot::send(self.desk.clone(), request))),
             Action::PrepareEngine(engine) => drop(tokio::spawn(component::prepare(self.desk.clone(), engine))),

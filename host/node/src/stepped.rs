@@ -331,6 +331,7 @@ impl SteppedNode {
                     }
                     self.on_event(event, now);
                 }
+                Word::Install(meta) => self.install(meta),
                 Word::Halt(halt) => return Err(halt),
                 Word::Kill | Word::Begin(_) => unreachable!("nobody here says it"),
             }
@@ -357,16 +358,18 @@ impl SteppedNode {
                 self.tables_queue.push_back(ApplyJob::Entries(entries));
             }
             Action::ResumeApply => self.tables_queue.push_back(ApplyJob::Resume),
-            Action::Install(meta) => {
-                let staged = self.staged.iter().rposition(|(at, _)| *at == meta.position);
-                let (_, frames) = self.staged.swap_remove(staged.expect("only what is staged is asked for"));
-                self.tables_queue.push_back(ApplyJob::Install { meta, staged: Staged::Frames(frames) });
-            }
+            Action::Install(meta) => self.log_queue.push_back(AppendJob::BeforeInstall(meta)),
             Action::Query(queries) => self.queries.extend(queries),
             Action::SendSnapshot(request) => wants.snapshots.push(request),
             Action::PrepareEngine(engine) => wants.engines.push(engine),
             Action::Stopped => wants.stopped = true,
         }
+    }
+
+    fn install(&mut self, meta: SnapshotMeta) {
+        let staged = self.staged.iter().rposition(|(at, _)| *at == meta.position);
+        let (_, frames) = self.staged.swap_remove(staged.expect("only what is staged is asked for"));
+        self.tables_queue.push_back(ApplyJob::Install { meta, staged: Staged::Frames(frames) });
     }
 
     /// Frames that were sent since the last call, in their order.
@@ -439,6 +442,19 @@ impl SteppedNode {
     /// Its part in consensus, to be looked at.
     pub fn raft(&self) -> &Raft {
         self.core.raft()
+    }
+
+    /// All that its log holds, read back.
+    pub fn log_entries(&mut self) -> Result<Vec<Entry>, Halt> {
+        let (base, last) = (self.append.wal().base().index, self.append.wal().last().index);
+        let mut entries: Vec<Entry> = Vec::new();
+        loop {
+            let from = entries.last().map_or(base.next(), |entry| entry.index.next());
+            if from > last {
+                return Ok(entries);
+            }
+            entries.extend(self.append.read_back(from, last)?);
+        }
     }
 
     /// Its log, to be looked at.

@@ -225,11 +225,22 @@ impl Checks {
         }
         let last = promised.last;
         let kept = wal.position(last.index) == Some(last)
-            // Overwritten by a batch that was not promised, but kept.
-            || wal.last().term > last.term
+            // Truncated for a later leader, by a batch that was not promised but kept; its entries need not be.
+            || now.term > last.term
             || wal.base().index >= last.index;
         if !kept {
             return violation("durability", format!("{id} promised {last} and its log ends at {}", wal.last()));
+        }
+        Ok(())
+    }
+
+    /// Entries that were read back from a node's log.
+    pub fn on_read_back(&self, id: NodeId, entries: &[Entry]) -> Checked {
+        for entry in entries {
+            let known = self.entries.get(&(entry.index, entry.term));
+            if known.is_none_or(|(known, _)| *known != fingerprint(&entry.payload)) {
+                return violation("log matching", format!("{id} has another {} on its disk", entry.position()));
+            }
         }
         Ok(())
     }

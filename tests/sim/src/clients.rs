@@ -1,39 +1,62 @@
-//! Clients: each asks one thing after another, of any node, and keeps what it was told. And an operator, who asks for upgrades
-//! and hand-overs.
+//! Clients: each asks one thing after another, of any node, and keeps what it was told. Some number their requests within a
+//! session and send them again until they are answered: then nothing may be done twice, and nothing is unknown for long.
 //!
 //! What is said decides what the history holds: an answer, an outcome that is not known, or no effect at all.
 
-use crate::checks::{Checked, violation};
+use crate::checks::Checked;
 use crate::history::{Kind, Operation};
 use crate::node::Input;
-use crate::plan::{Fault, MILLI, Mutation, SECOND};
+use crate::plan::{Fault, MILLI, Mutation};
+use crate::random::Random;
 use crate::world::{Step, World};
 use bytes::Bytes;
-use outboard_node::stepped::record;
-use outboard_wire::client::{Consistency, Request, RequestBody, Response};
-use outboard_wire::command::{Command, Digest, Stamped};
+use outboard_wire::client::{Consistency, Request, RequestBody, RequestId, Response};
+use outboard_wire::command::Digest;
 use std::collections::BTreeMap;
 
 /// A client gives up so long after the node's own time is over, in microseconds.
 const PATIENCE_US: u64 = 500 * MILLI;
-/// How long a client may try one operation, in simulated milliseconds.
+/// How long a node may try one request, in simulated milliseconds.
 const TIMEOUT_MS: [u32; 4] = [150, 500, 1_000, 3_000];
+/// A numbered request is sent no more often than this.
+const ATTEMPTS_MAX: u32 = 8;
+/// Two keys that are only written and read together, in one transaction each; the history knows the first.
+pub(crate) const PAIR: u64 = 800;
 
 /// Names one request.
 pub(crate) type Ticket = u64;
 
 /// One client.
 pub(crate) struct Client {
-    pub(crate) number: u64,
+    number: u64,
     /// It stays with a node until that one disappoints it.
-    node: Option<usize>,
+    pub(crate) node: Option<usize>,
     /// The value that it saw last under each key.
-    seen: BTreeMap<u64, i64>,
+    pub(crate) seen: BTreeMap<u64, i64>,
+    pub(crate) session: Option<Session>,
+    /// What it is about to have done.
+    pub(crate) attempt: Option<Attempt>,
+}
+
+#[derive(Copy, Clone)]
+pub(crate) struct Session {
+    pub(crate) number: u64,
+    pub(crate) next: u64,
+}
+
+/// An operation, sent for the first time or again.
+#[derive(Clone)]
+pub(crate) struct Attempt {
+    pub(crate) operation: usize,
+    body: RequestBody,
+    pub(crate) left: u32,
+    /// An earlier attempt may have done it.
+    pub(crate) maybe_done: bool,
 }
 
 /// A request that has no outcome yet.
 pub(crate) struct Asked {
-    pub(crate) purpose: Purpose,
+    purpose: Purpose,
     request: Option<Request>,
 }
 
@@ -41,22 +64,60 @@ pub(crate) struct Asked {
 #[derive(Clone, Debug)]
 pub(crate) enum Purpose {
     /// By a client; the number of the operation in the history.
-    Operation { client: usize, operation: usize },
-    /// A probe of the healed cluster; the same.
-    Probe { node: usize, operation: usize },
+    Operation {
+        client: usize,
+    },
+    /// A client wants to number its requests.
+    Session {
+        client: usize,
+    },
+    /// A client watches a key, then reads it, then writes it if nobody else did.
+    Watch {
+        client: usize,
+        key: u64,
+    },
+    Watched {
+        client: usize,
+        key: u64,
+        watcher: u64,
+    },
+    /// A probe of the healed cluster.
+    Probe {
+        node: usize,
+        operation: usize,
+    },
     /// A read that may be old.
-    Stale { client: usize, key: u64 },
+    Stale {
+        client: usize,
+        key: u64,
+    },
     /// A command that is to fail.
-    Trap { client: usize },
+    Trap {
+        client: usize,
+    },
     /// An engine is made known.
     Stage(Digest),
+    /// An upgrade, tried so many times more.
+    Upgrade {
+        digest: Digest,
+        tries: u32,
+    },
     /// Anything else of the operator's.
     Operator,
 }
 
 impl Client {
     pub(crate) fn new(number: u64) -> Client {
-        Client { number, node: None, seen: BTreeMap::new() }
+        Client { number, node: None, seen: BTreeMap::new(), session: None, attempt: None }
+    }
+
+    /// The number of the next request, in a session.
+    fn next_id(&mut self) -> Option<RequestId> {
+        let Session { number: session, next } = self.session.as_mut()?;
+        let sequence = *next;
+        *next += 1;
+        // It asks one thing after another: what came before is answered, or nobody waits for it any more.
+        Some(RequestId { session: *session, sequence, settled_below: sequence })
     }
 }
 
@@ -68,37 +129,26 @@ impl Operation {
 }
 
 impl World<'_> {
-    fn moment(&mut self) -> u64 {
+    pub(crate) fn moment(&mut self) -> u64 {
         self.moments += 1;
         self.moments
     }
 
-    /// A client asks the next thing.
+    /// A client asks the next thing, or the same one again.
     pub(crate) fn on_ask(&mut self, client: usize) -> Checked {
-        if self.heal.is_some() || self.operations.len() as u64 >= self.plan.operations_max {
+        if self.heal.is_some() {
             return Ok(());
         }
         let node = self.node_for(client);
-        if self.comes(Fault::Trap) {
-            let command = self.trap();
-            let request = self.command(command, Consistency::Linearizable);
-            self.ask(node, request, Purpose::Trap { client });
-            return Ok(());
+        if self.clients[client].attempt.is_some() {
+            self.send_attempt(client, node);
+        } else if (self.operations.len() as u64) < self.plan.operations_max {
+            self.ask_something(client, node);
         }
-        let random = &mut self.chances.clients;
-        let key = random.below(self.plan.keys);
-        if random.percent(5) {
-            let request = self.command(Kind::Get.arguments(&name(key)), Consistency::Stale);
-            self.ask(node, request, Purpose::Stale { client, key });
-            return Ok(());
-        }
-        let kind = self.kind_for(client, key);
-        let operation = self.note_operation(self.clients[client].number, key, kind, node);
-        self.ask_operation(node, key, kind, Purpose::Operation { client, operation });
         Ok(())
     }
 
-    fn node_for(&mut self, client: usize) -> usize {
+    pub(crate) fn node_for(&mut self, client: usize) -> usize {
         let random = &mut self.chances.clients;
         let node = match self.clients[client].node {
             Some(node) if !random.percent(10) => node,
@@ -108,18 +158,78 @@ impl World<'_> {
         node
     }
 
-    fn kind_for(&mut self, client: usize, key: u64) -> Kind {
-        let number = self.operations.len() as i64;
-        let random = &mut self.chances.clients;
-        // Far apart, so that counting from one never comes to another.
-        let value = (number + 1) * 1_000;
-        match random.below(100) {
-            0..=34 => Kind::Get,
-            35..=64 => Kind::Set(value),
-            65..=84 => Kind::Incr,
-            85..=95 => Kind::Cas(self.clients[client].seen.get(&key).copied().unwrap_or(1), value),
-            _ => Kind::Del,
+    fn ask_something(&mut self, client: usize, node: usize) {
+        if self.plan.sessions && self.clients[client].session.is_none() {
+            let request = self.request(RequestBody::SessionOpen);
+            return self.ask(node, request, Purpose::Session { client });
         }
+        if self.comes(Fault::Trap) {
+            let words = self.trap();
+            let request = self.request(command(words, Consistency::Linearizable, None));
+            return self.ask(node, request, Purpose::Trap { client });
+        }
+        let random = &mut self.chances.clients;
+        let key = random.below(self.plan.keys);
+        match random.below(100) {
+            0..=4 => {
+                let request = self.request(command(Kind::Get.arguments(&name(key)), Consistency::Stale, None));
+                self.ask(node, request, Purpose::Stale { client, key });
+            }
+            5..=9 => {
+                let request = self.request(RequestBody::Watch { watcher: None, keys: vec![name(key).into()] });
+                self.ask(node, request, Purpose::Watch { client, key });
+            }
+            10..=14 => self.begin(client, node, PAIR),
+            _ => self.begin(client, node, key),
+        }
+    }
+
+    /// Another operation of the history.
+    fn begin(&mut self, client: usize, node: usize, key: u64) {
+        let seen = self.clients[client].seen.get(&key).copied();
+        // Far apart, so that counting from one never comes to another.
+        let value = (self.operations.len() as i64 + 1) * 1_000;
+        let kind = some_kind(&mut self.chances.clients, seen, value, key == PAIR);
+        self.begin_with(client, node, key, kind, None);
+    }
+
+    pub(crate) fn begin_with(&mut self, client: usize, node: usize, key: u64, kind: Kind, watcher: Option<u64>) {
+        let operation = self.note_operation(self.clients[client].number, key, kind, node);
+        let id = if kind.writes() { self.clients[client].next_id() } else { None };
+        let body = self.body(key, kind, watcher, id);
+        // Only what is numbered may be sent again.
+        let left = if id.is_some() { self.chances.clients.below(u64::from(ATTEMPTS_MAX)) as u32 } else { 0 };
+        self.clients[client].attempt = Some(Attempt { operation, body, left, maybe_done: false });
+        self.send_attempt(client, node);
+    }
+
+    fn body(&self, key: u64, kind: Kind, watcher: Option<u64>, id: Option<RequestId>) -> RequestBody {
+        let arguments = |key: u64| encoded(kind.arguments(&name(key)));
+        match (kind, watcher) {
+            (Kind::Cas(_, new), Some(_)) => {
+                let commands = vec![encoded(Kind::Set(new).arguments(&name(key)))];
+                RequestBody::Transaction { commands, watcher, id }
+            }
+            (Kind::Add(2), _) => {
+                let step = encoded(Kind::Add(1).arguments(&name(key)));
+                RequestBody::Transaction { commands: vec![step.clone(), step], watcher: None, id }
+            }
+            _ if key == PAIR => {
+                RequestBody::Transaction { commands: vec![arguments(PAIR), arguments(PAIR + 1)], watcher: None, id }
+            }
+            _ => {
+                let broken = self.plan.mutation == Some(Mutation::StaleReads) && !kind.writes();
+                let consistency = if broken { Consistency::Stale } else { Consistency::Linearizable };
+                RequestBody::Command { arguments: arguments(key), consistency, id }
+            }
+        }
+    }
+
+    fn send_attempt(&mut self, client: usize, node: usize) {
+        let Some(attempt) = &self.clients[client].attempt else { return };
+        let body = attempt.body.clone();
+        let request = self.request(body);
+        self.ask(node, request, Purpose::Operation { client });
     }
 
     pub(crate) fn note_operation(&mut self, client: u64, key: u64, kind: Kind, node: usize) -> usize {
@@ -129,37 +239,14 @@ impl World<'_> {
         self.operations.len() - 1
     }
 
-    pub(crate) fn ask_operation(&mut self, node: usize, key: u64, kind: Kind, purpose: Purpose) {
-        let broken = self.plan.mutation == Some(Mutation::StaleReads) && !kind.writes();
-        let consistency = if broken { Consistency::Stale } else { Consistency::Linearizable };
-        let request = self.command(kind.arguments(&name(key)), consistency);
-        self.ask(node, request, purpose);
+    pub(crate) fn probe(&mut self, node: usize, key: u64, kind: Kind) {
+        let operation = self.note_operation(key, key, kind, node);
+        let request = self.request(command(kind.arguments(&name(key)), Consistency::Linearizable, None));
+        self.ask(node, request, Purpose::Probe { node, operation });
     }
 
-    fn command(&mut self, words: Vec<String>, consistency: Consistency) -> Request {
-        let arguments = words.into_iter().map(Bytes::from).collect();
-        let timeout_ms = *self.chances.clients.pick(&TIMEOUT_MS);
-        Request { timeout_ms, body: RequestBody::Command { arguments, consistency, id: None } }
-    }
-
-    /// A command of the engine `chaos`; the others don't know it.
-    fn trap(&mut self) -> Vec<String> {
-        const COMMANDS: [&[&str]; 12] = [
-            &["TRAP", "chaos"],
-            &["TRAPQ"],
-            &["SPIN", "chaos"],
-            &["RECURSE", "chaos"],
-            &["RECURSEQ"],
-            &["EAT", "chaos"],
-            &["GARBAGE", "chaos", "cut"],
-            &["GARBAGE", "chaos", "lie"],
-            &["BIGKEY", "70000"],
-            &["REJECT", "chaos", "ERR no"],
-            &["WRITEMANY", "20", "100"],
-            &["LOGSPAM", "chaos", "3", "10"],
-        ];
-        let words = self.fault_chance(Fault::Trap).pick(&COMMANDS);
-        words.iter().map(|word| (*word).to_owned()).collect()
+    pub(crate) fn request(&mut self, body: RequestBody) -> Request {
+        Request { timeout_ms: *self.chances.clients.pick(&TIMEOUT_MS), body }
     }
 
     /// A request sets out for a node.
@@ -177,6 +264,9 @@ impl World<'_> {
     }
 
     pub(crate) fn on_request_arrive(&mut self, ticket: Ticket, node: usize) -> Checked {
+        if self.comes(Fault::Loss) {
+            return Ok(());
+        }
         let Some(request) = self.tickets.get_mut(&ticket).and_then(|asked| asked.request.take()) else { return Ok(()) };
         if self.nodes[node].live.is_some() {
             self.give(node, Input::Request { ticket, request });
@@ -189,189 +279,58 @@ impl World<'_> {
 
     /// An answer sets out for its client; none: the connection broke.
     pub(crate) fn send_answer(&mut self, ticket: Ticket, response: Option<Response>) {
+        if self.comes(Fault::Loss) {
+            return;
+        }
         let (low, high) = self.plan.latency_us;
         let way = self.chances.clients.between(low, high);
-        self.plan_in(way, Step::AnswerArrive { ticket, response });
+        self.plan_in(way, Step::AnswerArrive { ticket, response: response.map(Box::new) });
     }
 
     pub(crate) fn on_answer_arrive(&mut self, ticket: Ticket, response: Option<Response>) -> Checked {
         let Some(asked) = self.tickets.remove(&ticket) else { return Ok(()) };
         self.trace.note(&[14, self.now, ticket]);
         self.trace.say(self.now, || format!("answer {ticket}: {response:?}"));
-        self.settle_request(asked, response.unwrap_or_else(|| Response::Unknown("the connection broke".into())))
+        let response = response.unwrap_or_else(|| Response::Unknown("the connection broke".into()));
+        self.on_answer(asked.purpose, response)
     }
 
     pub(crate) fn on_give_up(&mut self, ticket: Ticket) -> Checked {
         let Some(asked) = self.tickets.remove(&ticket) else { return Ok(()) };
         self.trace.say(self.now, || format!("request {ticket} is given up"));
-        self.settle_request(asked, Response::Unknown("the client has given up".into()))
-    }
-
-    fn settle_request(&mut self, asked: Asked, response: Response) -> Checked {
-        let disappointed = !matches!(response, Response::Reply(_) | Response::Rejected(_) | Response::Failed(_));
-        match asked.purpose {
-            Purpose::Operation { client, operation } => {
-                self.settle_operation(operation, response)?;
-                if let (Some((_, seen)), client) = (self.operations[operation].answered, &mut self.clients[client])
-                    && let Some(value) = self.operations[operation].kind.leaves(seen)
-                {
-                    client.seen.insert(self.operations[operation].key, value);
-                }
-                self.ask_next(client, disappointed);
-            }
-            Purpose::Probe { node, operation } => {
-                self.settle_operation(operation, response)?;
-                self.on_probe_answer(node, operation)?;
-            }
-            Purpose::Stale { client, key } => {
-                self.settle_stale(key, response)?;
-                self.ask_next(client, disappointed);
-            }
-            Purpose::Trap { client } => self.ask_next(client, false),
-            Purpose::Stage(digest) => {
-                if response == Response::Done {
-                    let after = self.fault_chance(Fault::Upgrade).scale(20 * MILLI, 2 * SECOND);
-                    self.plan_in(after, Step::Upgrade { digest });
-                }
-            }
-            Purpose::Operator => {
-                self.figures.upgrades += u64::from(matches!(response, Response::Upgraded(_)));
-                self.figures.transfers += u64::from(matches!(response, Response::Transferred { .. }));
-            }
-        }
-        Ok(())
-    }
-
-    fn ask_next(&mut self, client: usize, disappointed: bool) {
-        if disappointed {
-            self.clients[client].node = None;
-        }
-        let rest = self.chances.clients.scale(MILLI, self.plan.rest_us);
-        self.plan_in(rest, Step::Ask { client });
-    }
-
-    /// What the history has to hold of it.
-    fn settle_operation(&mut self, number: usize, response: Response) -> Checked {
-        let at = self.moment();
-        let operation = &mut self.operations[number];
-        match response {
-            Response::Reply(reply) => match operation.kind.seen(&reply) {
-                Some(seen) => operation.answered = Some((at, seen)),
-                None => return violation("answers", format!("{operation} was answered {reply:?}")),
-            },
-            Response::Rejected(_)
-            | Response::Failed(_)
-            | Response::NotDone(_)
-            | Response::Overloaded
-            | Response::Invalid(_) => operation.without_effect = true,
-            Response::Unknown(_) => {
-                if self.plan.mutation == Some(Mutation::WritesInvented)
-                    && let Kind::Set(_) = operation.kind
-                {
-                    operation.answered = Some((at, crate::history::Seen::Done));
-                }
-            }
-            Response::Status(_)
-            | Response::NodeStatus(_)
-            | Response::Engines(_)
-            | Response::Upgraded(_)
-            | Response::UpgradeRefused(_)
-            | Response::Transferred { .. }
-            | Response::Replies(_)
-            | Response::WatchBroken
-            | Response::Watching { .. }
-            | Response::SessionOpened { .. }
-            | Response::SessionGone
-            | Response::Forgotten
-            | Response::Done => return violation("answers", format!("{operation} was answered {response:?}")),
-        }
-        let operation = &self.operations[number];
-        self.figures.answered += u64::from(operation.answered.is_some());
-        self.figures.unknown += u64::from(operation.answered.is_none() && !operation.without_effect);
-        self.figures.refused += u64::from(operation.without_effect);
-        Ok(())
-    }
-
-    /// An old value is fine, one that nobody has written is not.
-    fn settle_stale(&mut self, key: u64, response: Response) -> Checked {
-        let Response::Reply(reply) = response else { return Ok(()) };
-        let Some(crate::history::Seen::Value(value)) = Kind::Get.seen(&reply) else {
-            return violation("answers", format!("a stale read of k{key} was answered {reply:?}"));
-        };
-        let Some(value) = value else { return Ok(()) };
-        // A counter goes on from what was set, one for each question.
-        let written = |operation: &Operation| {
-            operation.key == key
-                && match operation.kind {
-                    Kind::Set(set) | Kind::Cas(_, set) => (set..set + 1_000).contains(&value),
-                    Kind::Incr => value < 1_000,
-                    Kind::Get | Kind::Del => false,
-                }
-        };
-        if self.operations.iter().any(written) {
-            return Ok(());
-        }
-        violation("stale reads", format!("k{key} was read as {value}, which nobody wrote"))
-    }
-
-    /// The operator pushes an engine to some node.
-    pub(crate) fn push_engine(&mut self) {
-        let Some(node) = self.any_live(Fault::Upgrade) else { return };
-        let engines = self.engines;
-        let component = *self.fault_chance(Fault::Upgrade).pick(&engines.all());
-        let engine = record(component);
-        self.nodes[node].components.insert(engine.digest);
-        if let Some(live) = &mut self.nodes[node].live {
-            live.place(component);
-        }
-        let digest = engine.digest;
-        let command = Stamped { time_ms: 0, command: Command::EngineStage(engine) }.encode().into();
-        let request = Request { timeout_ms: 2_000, body: RequestBody::Control { command } };
-        self.ask(node, request, Purpose::Stage(digest));
-    }
-
-    pub(crate) fn on_upgrade(&mut self, digest: Digest) -> Checked {
-        if self.heal.is_none()
-            && let Some(node) = self.any_live(Fault::Upgrade)
-        {
-            let request =
-                Request { timeout_ms: 2_000, body: RequestBody::EngineUpgrade { digest: digest.to_string() } };
-            self.ask(node, request, Purpose::Operator);
-        }
-        Ok(())
-    }
-
-    /// The operator asks some node for a hand-over, or how things are.
-    pub(crate) fn transfer(&mut self) {
-        let Some(node) = self.any_live(Fault::Transfer) else { return };
-        let nodes = self.plan.nodes;
-        let random = self.fault_chance(Fault::Transfer);
-        let to = random.percent(70).then(|| random.between(1, nodes));
-        let body = match random.below(10) {
-            0 => RequestBody::Status,
-            1 => RequestBody::EngineList,
-            _ => RequestBody::LeaderTransfer { to },
-        };
-        self.ask(node, Request { timeout_ms: 2_000, body }, Purpose::Operator);
-    }
-
-    /// Some live node, by the chance of this fault.
-    pub(crate) fn any_live(&mut self, fault: Fault) -> Option<usize> {
-        let live: Vec<usize> = (0..self.nodes.len()).filter(|node| self.nodes[*node].live.is_some()).collect();
-        if live.is_empty() { None } else { Some(*self.fault_chance(fault).pick(&live)) }
+        self.on_answer(asked.purpose, Response::Unknown("the client has given up".into()))
     }
 }
 
-fn name(key: u64) -> String {
+fn some_kind(random: &mut Random, seen: Option<i64>, value: i64, pair: bool) -> Kind {
+    match random.below(100) {
+        0..=34 => Kind::Get,
+        _ if pair => Kind::Set(value),
+        35..=64 => Kind::Set(value),
+        65..=79 => Kind::Add(1),
+        80..=84 => Kind::Add(2),
+        85..=95 => Kind::Cas(seen.unwrap_or(1), value),
+        _ => Kind::Del,
+    }
+}
+
+pub(crate) fn command(words: Vec<String>, consistency: Consistency, id: Option<RequestId>) -> RequestBody {
+    RequestBody::Command { arguments: encoded(words), consistency, id }
+}
+
+fn encoded(words: Vec<String>) -> Vec<Bytes> {
+    words.into_iter().map(Bytes::from).collect()
+}
+
+pub(crate) fn name(key: u64) -> String {
     format!("k{key}")
 }
 
 fn told(request: &Request) -> String {
-    match &request.body {
-        RequestBody::Command { arguments, .. } => {
-            let words = arguments.iter().map(|word| String::from_utf8_lossy(word).into_owned());
-            words.collect::<Vec<_>>().join(" ")
-        }
-        body => format!("{body:?}"),
+    if let RequestBody::Command { arguments, id, .. } = &request.body {
+        let words = arguments.iter().map(|word| String::from_utf8_lossy(word).into_owned());
+        let id = id.map_or_else(String::new, |id| format!(" as {} of session {}", id.sequence, id.session));
+        return words.collect::<Vec<_>>().join(" ") + &id;
     }
+    format!("{:?}", request.body)
 }

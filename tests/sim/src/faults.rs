@@ -11,7 +11,7 @@ use crate::world::{Step, World};
 #[derive(Clone, Debug)]
 pub(crate) enum FaultEnd {
     /// Frames pass again.
-    Unblock(Vec<(usize, usize)>),
+    Unblock { ways: Vec<(usize, usize)>, breaks: bool },
     /// There is room again.
     Room(usize),
     /// The log's disk is as fast as before.
@@ -87,14 +87,14 @@ impl World<'_> {
             Fault::DiskFull => return Ok(self.fill_disk(some)),
             Fault::SlowDisk => {
                 let random = self.fault_chance(fault);
-                let (factor, lasts) = (random.scale(5, 500), random.scale(100 * MILLI, 6 * SECOND));
+                let (factor, lasts) = (random.scale(5, 100), random.scale(100 * MILLI, 6 * SECOND));
                 self.trace.say(self.now, || format!("n{}'s log takes {factor} times as long", some + 1));
                 self.nodes[some].slow_log = factor;
                 self.plan_in(lasts, Step::FaultEnd(FaultEnd::FastLog(some)));
             }
             Fault::SlowTables => {
                 let random = self.fault_chance(fault);
-                let (factor, lasts) = (random.scale(5, 500), random.scale(100 * MILLI, 6 * SECOND));
+                let (factor, lasts) = (random.scale(5, 100), random.scale(100 * MILLI, 6 * SECOND));
                 self.nodes[some].slow_tables = factor;
                 self.plan_in(lasts, Step::FaultEnd(FaultEnd::FastTables(some)));
             }
@@ -103,6 +103,14 @@ impl World<'_> {
                 if may {
                     self.trace.say(self.now, || format!("n{}'s next sync will fail", some + 1));
                     self.nodes[some].disk.memory().fail_next_sync();
+                }
+                return Ok(may);
+            }
+            Fault::FailedPersist => {
+                let may = self.may_end(some);
+                if may {
+                    self.trace.say(self.now, || format!("n{}'s tables will not be made durable", some + 1));
+                    self.nodes[some].store.fail_next_persist();
                 }
                 return Ok(may);
             }
@@ -115,7 +123,13 @@ impl World<'_> {
             }
             Fault::Upgrade => self.push_engine(),
             Fault::Transfer => self.transfer(),
-            Fault::Loss | Fault::Duplication | Fault::Reordering | Fault::Delay | Fault::Trap | Fault::SnapshotCut => {
+            Fault::Loss
+            | Fault::Duplication
+            | Fault::Reordering
+            | Fault::Delay
+            | Fault::EnginesLost
+            | Fault::Trap
+            | Fault::SnapshotCut => {
                 unreachable!("these come by chance")
             }
         }
@@ -138,7 +152,7 @@ impl World<'_> {
         let apart = |one: usize, other: usize| (halves >> one & 1) != (halves >> other & 1);
         let pairs = pairs(count).filter(|(one, other)| apart(*one, *other)).collect();
         self.trace.say(self.now, || format!("the cluster falls apart: {halves:b} for {lasts} us"));
-        self.block(pairs, lasts);
+        self.block(pairs, lasts, true);
         true
     }
 
@@ -154,7 +168,7 @@ impl World<'_> {
         }
         self.trace.say(self.now, || format!("no way between {cut:?} for {lasts} us"));
         let both = cut.iter().flat_map(|(one, other)| [(*one, *other), (*other, *one)]).collect();
-        self.block(both, lasts);
+        self.block(both, lasts, true);
         true
     }
 
@@ -162,6 +176,8 @@ impl World<'_> {
         let count = self.nodes.len();
         let random = self.fault_chance(Fault::OneWay);
         let (lasts, out, all) = (random.scale(100 * MILLI, 6 * SECOND), random.percent(50), random.percent(50));
+        // A connection may stand for long while frames get lost one way, or break soon.
+        let stands = random.percent(50);
         let peers: Vec<usize> = (0..count).filter(|peer| *peer != node && (all || random.percent(40))).collect();
         if peers.is_empty() {
             return false;
@@ -169,16 +185,17 @@ impl World<'_> {
         self.trace.say(self.now, || {
             format!("n{} {} {peers:?} for {lasts} us", node + 1, if out { "isn't heard by" } else { "doesn't hear" })
         });
-        self.block(peers.iter().map(|peer| if out { (node, *peer) } else { (*peer, node) }).collect(), lasts);
+        let ways = peers.iter().map(|peer| if out { (node, *peer) } else { (*peer, node) }).collect();
+        self.block(ways, lasts, !stands);
         true
     }
 
-    fn block(&mut self, ways: Vec<(usize, usize)>, lasts: u64) {
+    fn block(&mut self, ways: Vec<(usize, usize)>, lasts: u64, breaks: bool) {
         for (from, to) in &ways {
-            self.links.block(*from, *to);
+            self.links.block(*from, *to, breaks);
             self.look_later(*from, *to, 4 * SECOND);
         }
-        self.plan_in(lasts, Step::FaultEnd(FaultEnd::Unblock(ways)));
+        self.plan_in(lasts, Step::FaultEnd(FaultEnd::Unblock { ways, breaks }));
     }
 
     fn link_flap(&mut self, node: usize) -> bool {
@@ -286,9 +303,9 @@ impl World<'_> {
             return Ok(());
         }
         match end {
-            FaultEnd::Unblock(ways) => {
+            FaultEnd::Unblock { ways, breaks } => {
                 for (from, to) in ways {
-                    self.links.unblock(from, to);
+                    self.links.unblock(from, to, breaks);
                     self.look_later(from, to, SECOND);
                 }
             }

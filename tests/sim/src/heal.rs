@@ -1,14 +1,13 @@
 //! The end: faults stop, and within a bound of simulated time every node must take a write and a read, and all must agree.
 
 use crate::checks::{Checked, violation};
-use crate::clients::Purpose;
 use crate::history::Kind;
 use crate::node::Damage;
 use crate::plan::{MILLI, SECOND};
 use crate::world::{Step, World};
 
 /// The bound, in microseconds: some elections, a connection that nobody knows to be dead, a snapshot that failed.
-const HEAL_MAX_US: u64 = 30 * SECOND;
+const HEAL_MAX_US: u64 = 20 * SECOND;
 /// How often it is looked whether all agree.
 const LOOK_EVERY_US: u64 = 200 * MILLI;
 
@@ -63,7 +62,8 @@ impl World<'_> {
         let since = heal.since_us;
         let members: Vec<usize> = (0..self.nodes.len()).filter(|node| !self.nodes[*node].gone).collect();
         if members.iter().all(|node| heal.read[*node]) && self.agree(&members)? {
-            self.figures.healed_us += self.now - since;
+            self.figures.on_healed(self.now - since);
+            self.compare_logs(&members)?;
             self.done = true;
             return Ok(());
         }
@@ -78,8 +78,7 @@ impl World<'_> {
             let key = 900 + node as u64;
             let kind = if heal.written[node] { Kind::Get } else { Kind::Set(node as i64 + 1) };
             self.set_asking(node, true);
-            let operation = self.note_operation(key, key, kind, node);
-            self.ask_operation(node, key, kind, Purpose::Probe { node, operation });
+            self.probe(node, key, kind);
         }
         self.plan_in(LOOK_EVERY_US, Step::Probe);
         Ok(())
@@ -99,7 +98,7 @@ impl World<'_> {
         {
             match operation.kind {
                 Kind::Get => heal.read[node] = true,
-                Kind::Set(_) | Kind::Incr | Kind::Cas(..) | Kind::Del => heal.written[node] = true,
+                Kind::Set(_) | Kind::Add(_) | Kind::Cas(..) | Kind::Del => heal.written[node] = true,
             }
         }
         Ok(())
@@ -120,6 +119,22 @@ impl World<'_> {
         let first = &places[0];
         let behind = first.0.0.index < self.checks.last_committed();
         Ok(!behind && places.iter().all(|place| place == first))
+    }
+
+    /// What lies in the logs is what was given to them.
+    fn compare_logs(&mut self, members: &[usize]) -> Checked {
+        for number in members {
+            let node = &mut self.nodes[*number];
+            let Some(live) = &mut node.live else { continue };
+            match live.log_entries() {
+                Ok(entries) => self.checks.on_read_back(node.id, &entries)?,
+                Err(halt) if node.damage.is_none() && !node.is_astray() => {
+                    return violation("logs", format!("{}: {halt}", node.id));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     fn why_not_healed(&self, members: &[usize]) -> String {

@@ -16,8 +16,8 @@ pub enum Kind {
     Get,
     /// `SET key value`
     Set(i64),
-    /// `INCR key`
-    Incr,
+    /// `INCR key`, so many times in one transaction.
+    Add(i64),
     /// `CAS key expected new`
     Cas(i64, i64),
     /// `DEL key`
@@ -67,8 +67,8 @@ impl Kind {
         match self {
             Kind::Get => (state, Seen::Value(state)),
             Kind::Set(value) => (Some(value), Seen::Done),
-            Kind::Incr => {
-                let next = state.unwrap_or(0) + 1;
+            Kind::Add(steps) => {
+                let next = state.unwrap_or(0) + steps;
                 (Some(next), Seen::Number(next))
             }
             Kind::Cas(expected, new) => match state {
@@ -85,8 +85,8 @@ impl Kind {
         match (self, seen) {
             (Kind::Get, Seen::Value(value)) => value,
             (Kind::Set(value), Seen::Done) | (Kind::Cas(_, value), Seen::Number(1)) => Some(value),
-            (Kind::Incr, Seen::Number(value)) => Some(value),
-            (Kind::Get | Kind::Set(_) | Kind::Incr | Kind::Cas(..) | Kind::Del, _) => None,
+            (Kind::Add(_), Seen::Number(value)) => Some(value),
+            (Kind::Get | Kind::Set(_) | Kind::Add(_) | Kind::Cas(..) | Kind::Del, _) => None,
         }
     }
 
@@ -95,7 +95,7 @@ impl Kind {
         match self {
             Kind::Get => vec!["GET".into(), key.into()],
             Kind::Set(value) => vec!["SET".into(), key.into(), value.to_string()],
-            Kind::Incr => vec!["INCR".into(), key.into()],
+            Kind::Add(_) => vec!["INCR".into(), key.into()],
             Kind::Cas(expected, new) => vec!["CAS".into(), key.into(), expected.to_string(), new.to_string()],
             Kind::Del => vec!["DEL".into(), key.into()],
         }
@@ -111,8 +111,8 @@ impl Kind {
             (Kind::Get, ("$", _)) => Some(Seen::Value(Some(lines.next()?.parse().ok()?))),
             (Kind::Set(_), ("+", "OK")) => Some(Seen::Done),
             (Kind::Cas(..), ("_", "")) => Some(Seen::Nothing),
-            (Kind::Incr | Kind::Cas(..) | Kind::Del, (":", number)) => Some(Seen::Number(number.parse().ok()?)),
-            (Kind::Get | Kind::Set(_) | Kind::Incr | Kind::Cas(..) | Kind::Del, _) => None,
+            (Kind::Add(_) | Kind::Cas(..) | Kind::Del, (":", number)) => Some(Seen::Number(number.parse().ok()?)),
+            (Kind::Get | Kind::Set(_) | Kind::Add(_) | Kind::Cas(..) | Kind::Del, _) => None,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! ```text
 //! plan (what a seed draws) ─▶ world ─┬─ node     one node: its steps, its disks, its lives      ─▶ checks, after every step
 //!                                    ├─ network  frames and links                               ─▶ history ─▶ linear, at the end
-//!                                    ├─ clients  what is asked, what is answered                ─▶ trace: a hash, or lines
+//!                                    ├─ clients, operator: what is asked and answered        ─▶ trace: a hash, or lines
 //!                                    ├─ faults   what goes wrong
 //!                                    └─ heal     nothing goes wrong any more: all must serve
 //! campaign: many seeds on all cores      shrink: the smallest plan that still fails
@@ -15,6 +15,7 @@
 //! how components and snapshots travel (the product has it in tasks) is a model here; TLS, QUIC and files have other tests.
 //! A failing run is run again with its trace told: nothing is formatted before.
 
+mod answers;
 pub mod campaign;
 pub mod checks;
 mod clients;
@@ -24,12 +25,15 @@ mod faults;
 mod heal;
 pub mod history;
 pub mod linear;
+mod lives;
 mod network;
 mod node;
+mod operator;
 pub mod plan;
 pub mod random;
 pub mod report;
 pub mod shrink;
+mod steps;
 pub mod store;
 pub mod trace;
 pub mod world;

@@ -12,6 +12,10 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// A third of a world's time is memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Whole clusters in one thread, from one seed.
 #[derive(Parser)]
 #[command(name = "outboard-sim")]

@@ -7,10 +7,10 @@
 use crate::checks::{Checked, violation};
 use crate::node::Input;
 use crate::plan::{Fault, MILLI, Mutation, SECOND};
-use crate::world::{Step, World};
+use crate::world::{SnapshotOnTheWay, Step, World};
 use bytes::Bytes;
 use outboard_node::stepped::{Frame, Lane};
-use outboard_raft::{Message, NodeId, Payload, Position, SnapshotMeta, SnapshotRequest, Term};
+use outboard_raft::{Message, NodeId, Payload, Position, SnapshotRequest};
 use outboard_wire::command::Digest;
 use outboard_wire::peer::PeerMessage;
 
@@ -19,8 +19,9 @@ pub(crate) struct Links {
     count: usize,
     /// The peer's life that a node is connected to.
     up: Vec<Option<u64>>,
-    /// How many faults keep frames from getting there.
+    /// How many faults keep frames from getting there, and how many of them break the connection as well.
     blocked: Vec<u32>,
+    broken: Vec<u32>,
     /// When the last frame on each lane arrives.
     last: Vec<[u64; 2]>,
 }
@@ -28,7 +29,13 @@ pub(crate) struct Links {
 impl Links {
     pub(crate) fn new(count: usize) -> Links {
         let pairs = count * count;
-        Links { count, up: vec![None; pairs], blocked: vec![0; pairs], last: vec![[0; 2]; pairs] }
+        Links {
+            count,
+            up: vec![None; pairs],
+            blocked: vec![0; pairs],
+            broken: vec![0; pairs],
+            last: vec![[0; 2]; pairs],
+        }
     }
 
     fn at(&self, from: usize, to: usize) -> usize {
@@ -48,18 +55,25 @@ impl Links {
         self.blocked[self.at(from, to)] > 0
     }
 
-    pub(crate) fn block(&mut self, from: usize, to: usize) {
+    pub(crate) fn block(&mut self, from: usize, to: usize, breaks: bool) {
         let at = self.at(from, to);
         self.blocked[at] += 1;
+        self.broken[at] += u32::from(breaks);
     }
 
-    pub(crate) fn unblock(&mut self, from: usize, to: usize) {
+    pub(crate) fn unblock(&mut self, from: usize, to: usize, breaks: bool) {
         let at = self.at(from, to);
         self.blocked[at] = self.blocked[at].saturating_sub(1);
+        self.broken[at] = self.broken[at].saturating_sub(u32::from(breaks));
     }
 
     pub(crate) fn unblock_all(&mut self) {
         self.blocked.fill(0);
+        self.broken.fill(0);
+    }
+
+    fn is_broken(&self, one: usize, other: usize) -> bool {
+        self.broken[self.at(one, other)] > 0 || self.broken[self.at(other, one)] > 0
     }
 
     pub(crate) fn cut(&mut self, from: usize, to: usize) {
@@ -187,8 +201,7 @@ impl World<'_> {
             self.links.up[at] = None;
             return Ok(());
         }
-        let reachable =
-            self.nodes[peer].live.is_some() && !self.links.is_blocked(node, peer) && !self.links.is_blocked(peer, node);
+        let reachable = self.nodes[peer].live.is_some() && !self.links.is_broken(node, peer);
         let now = reachable.then_some(self.nodes[peer].life);
         let at = self.links.at(node, peer);
         let before = std::mem::replace(&mut self.links.up[at], now);
@@ -223,20 +236,14 @@ impl World<'_> {
             self.plan_in(takes, Step::SnapshotEnd { node: from, life, to: request.to, at, ok: false });
         } else {
             self.figures.snapshots += 1;
-            self.plan_in(takes, Step::SnapshotArrive { from, from_life: life, to, term: request.term, meta, frames });
+            let snapshot = SnapshotOnTheWay { from, from_life: life, to, term: request.term, meta, frames };
+            self.plan_in(takes, Step::SnapshotArrive(Box::new(snapshot)));
         }
         Ok(())
     }
 
-    pub(crate) fn on_snapshot_arrive(
-        &mut self,
-        from: usize,
-        from_life: u64,
-        to: usize,
-        term: Term,
-        meta: SnapshotMeta,
-        frames: Vec<Bytes>,
-    ) -> Checked {
+    pub(crate) fn on_snapshot_arrive(&mut self, snapshot: SnapshotOnTheWay) -> Checked {
+        let SnapshotOnTheWay { from, from_life, to, term, meta, frames } = snapshot;
         let at = meta.position;
         let arrives = self.links.is_up(from, to) && !self.links.is_blocked(from, to);
         let now = self.nodes[to].clock(self.now);
@@ -290,7 +297,7 @@ fn is_consensus(frame: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use outboard_raft::Envelope;
+    use outboard_raft::{Envelope, Term};
 
     #[test]
     fn consensus_is_told_from_other_frames_by_its_second_byte() {

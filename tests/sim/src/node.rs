@@ -1,30 +1,25 @@
-//! One simulated node: its disks, its lives, and its steps. The loop's part is [`World::think`]: take what waits, think once,
-//! hand out what there is to do.
+//! One simulated node: its disks, what waits for it, and what is wrong with it. How its lives begin and end is told in `lives`,
+//! what it does in one of them in `steps`.
 
-use crate::checks::{Checked, Promised, violation};
+use crate::checks::Promised;
 use crate::clients::Ticket;
 use crate::disk::SimDisk;
 use crate::engines::Engines;
-use crate::plan::{Fault, MILLI, Mutation, Plan, SECOND};
+use crate::plan::{MILLI, Plan};
 use crate::random::Random;
 use crate::store::SimStore;
-use crate::world::{Step, World};
 use bytes::Bytes;
-use outboard_node::stepped::{Now, Settings, SteppedNode, Waiting};
-use outboard_node::{Durability, Halt, HaltKind, StartError};
-use outboard_raft::{Config, NodeId, Position};
-use outboard_wal::{Fate, MemDisk, Options};
+use outboard_node::stepped::{Now, SteppedNode, Waiting};
+use outboard_raft::{NodeId, Position};
+use outboard_store::View;
+use outboard_wal::MemDisk;
 use outboard_wire::client::Request;
 use outboard_wire::command::Digest;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Milliseconds since 1970 when a world begins.
 const WALL_MS: u64 = 1_700_000_000_000;
-/// The cluster's number; that of no other world matters.
-const CLUSTER: u128 = 0x5eed;
-/// A request that is not answered so long after its time is over was forgotten, in microseconds.
-const ANSWER_LATE_US: u64 = 2 * SECOND;
 
 /// What waits for a node's loop.
 #[derive(Debug)]
@@ -81,15 +76,15 @@ pub(crate) struct SimNode {
     pub(crate) slow_log: u64,
     pub(crate) slow_tables: u64,
     pub(crate) wall_offset_ms: i64,
-    tick_us: u64,
-    /// The log before a batch that holds nothing but a term and a vote, for a world that forgets those.
-    votes_forgotten: Option<MemDisk>,
-    inbox: Vec<Input>,
-    waiting: Vec<(Ticket, Waiting, u64)>,
-    wake_planned: bool,
-    log_planned: bool,
-    tables_planned: bool,
-    queries_planned: bool,
+    pub(crate) tick_us: u64,
+    /// Log and tables before the last batches, for worlds that forget those.
+    pub(crate) past: VecDeque<(MemDisk, Arc<dyn View>)>,
+    pub(crate) inbox: Vec<Input>,
+    pub(crate) waiting: Vec<(Ticket, Waiting, u64)>,
+    pub(crate) wake_planned: bool,
+    pub(crate) log_planned: bool,
+    pub(crate) tables_planned: bool,
+    pub(crate) queries_planned: bool,
 }
 
 impl SimNode {
@@ -99,7 +94,7 @@ impl SimNode {
             id: NodeId(number as u64 + 1),
             disk: SimDisk::new(plan.mutation),
             store: Arc::new(SimStore::new(plan.mutation.filter(|_| number == 0))),
-            components: BTreeSet::from([Digest(engines.kv.digest().0)]),
+            components: BTreeSet::from([Digest(engines.all()[plan.engine].digest().0)]),
             live: None,
             life: 0,
             paused_until: 0,
@@ -114,7 +109,7 @@ impl SimNode {
             slow_tables: 1,
             wall_offset_ms: random.below(2_000) as i64 - 1_000,
             tick_us: 50 * MILLI * random.between(90, 110) / 100,
-            votes_forgotten: None,
+            past: VecDeque::new(),
             inbox: Vec::new(),
             waiting: Vec::new(),
             wake_planned: false,
@@ -130,7 +125,7 @@ impl SimNode {
     }
 
     /// The live node of this life.
-    fn of_life(&mut self, life: u64) -> Option<&mut SteppedNode> {
+    pub(crate) fn of_life(&mut self, life: u64) -> Option<&mut SteppedNode> {
         if self.life == life { self.live.as_mut() } else { None }
     }
 
@@ -152,504 +147,5 @@ impl SimNode {
             && !self.full
             && !self.refused
             && !self.gone
-    }
-}
-
-/// Windows so small that they are always full.
-fn narrow(config: Config) -> Config {
-    Config {
-        append_bytes_max: 400,
-        inflight_messages_max: 3,
-        inflight_bytes_max: 1_000,
-        uncommitted_bytes_max: 4_000,
-        cache_bytes_max: 1_500,
-        apply_bytes_max: 600,
-        ..config
-    }
-}
-
-impl World<'_> {
-    /// A start, the first or after an end.
-    pub(crate) fn on_start(&mut self, number: usize) -> Checked {
-        let node = &mut self.nodes[number];
-        if node.live.is_some() || node.refused || node.gone {
-            return Ok(());
-        }
-        node.life += 1;
-        let settings = self.settings(number);
-        let node = &mut self.nodes[number];
-        let now = node.clock(self.now);
-        let opened = SteppedNode::open(settings, Box::new(node.disk.clone()), node.store.clone(), now);
-        self.trace.note(&[1, self.now, number as u64, u64::from(opened.is_ok())]);
-        match opened {
-            Ok(live) => self.on_started(number, live),
-            Err(error) => self.on_start_refused(number, error),
-        }
-    }
-
-    fn settings(&self, number: usize) -> Settings {
-        let node = &self.nodes[number];
-        let components = node.components.iter().filter_map(|digest| self.engines.find(digest)).cloned();
-        Settings {
-            node: node.id,
-            voters: self.nodes.iter().map(|node| node.id).collect(),
-            cluster: CLUSTER,
-            seed: self.plan.seed.wrapping_mul(0x9e37_79b9).wrapping_add(node.life << 8 | node.id.0),
-            limits: if self.plan.narrow { narrow } else { |config| config },
-            wal: Options { segment_bytes: self.plan.segment_bytes, sync: true },
-            log_keep_bytes: self.plan.log_keep_bytes,
-            durability: Durability::Sync,
-            sandbox: self.engines.sandbox.clone(),
-            engine: self.engines.kv.clone(),
-            components: components.collect(),
-        }
-    }
-
-    fn on_started(&mut self, number: usize, live: SteppedNode) -> Checked {
-        let node = &mut self.nodes[number];
-        let (last, commit) = (live.raft().last(), live.raft().commit());
-        self.trace.say(self.now, || format!("{} starts, log to {last}, tables at {commit}", node.id));
-        self.trace.note(&[2, live.raft().term().0, last.index.0, commit.0]);
-        if !tolerates_forgetting(self.plan.mutation) {
-            self.checks.on_recovered(&live, &node.promised)?;
-        }
-        if let Some(Damage::Misdirected) = node.damage {
-            // What it hit was compacted or freed.
-            self.figures.damage_harmless += 1;
-            node.damage = None;
-        }
-        node.promised.hard_state = live.wal().hard_state();
-        node.promised.last = live.wal().last();
-        node.live = Some(live);
-        let (life, tick_us) = (node.life, node.tick_us);
-        let phase = self.chances.times.below(tick_us);
-        self.plan_in(phase, Step::Tick { node: number, life });
-        let persist = self.chances.times.between(self.plan.persist_us / 2, self.plan.persist_us);
-        self.plan_in(persist, Step::Persist { node: number, life });
-        self.look_around(number, 500 * MILLI);
-        self.settle(number)
-    }
-
-    fn on_start_refused(&mut self, number: usize, error: StartError) -> Checked {
-        let node = &mut self.nodes[number];
-        self.trace.say(self.now, || format!("{} does not start: {error}", node.id));
-        match error {
-            StartError::Corrupt(_) if node.damage.is_some() => {
-                self.figures.damage_reported += 1;
-                node.refused = true;
-                node.gone = matches!(node.damage, Some(Damage::Misdirected));
-                if self.heal.is_some() {
-                    self.repair(number);
-                    self.plan_in(100 * MILLI, Step::Start { node: number });
-                }
-            }
-            _ if node.doomed => self.lose_power(number, 50 * MILLI),
-            StartError::Folder { .. } if self.plan.rate(Fault::FailedSync).is_some() => {
-                let after = self.chances.times.scale(100 * MILLI, SECOND);
-                self.plan_in(after, Step::Start { node: number });
-            }
-            StartError::Full(_) if node.full => {
-                let after = self.chances.times.scale(100 * MILLI, SECOND);
-                self.plan_in(after, Step::Start { node: number });
-            }
-            error => return violation("start", format!("{} does not start: {error}", node.id)),
-        }
-        Ok(())
-    }
-
-    pub(crate) fn on_tick(&mut self, number: usize, life: u64) -> Checked {
-        let now = self.nodes[number].clock(self.now);
-        let Some(live) = self.nodes[number].of_life(life) else { return Ok(()) };
-        live.tick(now);
-        let after = self.nodes[number].tick_us + self.chances.times.below(2 * MILLI);
-        self.plan_in(after, Step::Tick { node: number, life });
-        self.think(number)
-    }
-
-    pub(crate) fn on_wake(&mut self, number: usize, life: u64) -> Checked {
-        if self.nodes[number].of_life(life).is_none() {
-            return Ok(());
-        }
-        self.nodes[number].wake_planned = false;
-        self.think(number)
-    }
-
-    /// Something for the loop, which wakes up a moment later and takes what has come until then.
-    pub(crate) fn give(&mut self, number: usize, input: Input) {
-        if self.nodes[number].live.is_some() {
-            self.nodes[number].inbox.push(input);
-            self.wake(number);
-        }
-    }
-
-    fn wake(&mut self, number: usize) {
-        let node = &mut self.nodes[number];
-        if !std::mem::replace(&mut node.wake_planned, true) {
-            let life = node.life;
-            let after = self.chances.times.between(3, 60);
-            self.plan_in(after, Step::Wake { node: number, life });
-        }
-    }
-
-    /// The loop: everything that waits, one flush, everything that is to be done.
-    fn think(&mut self, number: usize) -> Checked {
-        for input in std::mem::take(&mut self.nodes[number].inbox) {
-            self.take_in(number, input)?;
-        }
-        let node = &mut self.nodes[number];
-        let now = node.clock(self.now);
-        let Some(live) = &mut node.live else { return Ok(()) };
-        let wants = match live.flush(now) {
-            Ok(wants) => wants,
-            Err(halt) => return self.on_halt(number, halt),
-        };
-        let raft = live.raft();
-        self.trace.note(&[3, self.now, number as u64, raft.term().0, raft.last().index.0, raft.commit().0]);
-        self.trace.note(&[raft.applied().0, raft.leader().map_or(0, |leader| leader.0)]);
-        let life = node.life;
-        self.checks.on_appended(live, &wants.appended)?;
-        self.checks.on_committed(live, &wants.committed)?;
-        self.checks.on_thought(live, life)?;
-        self.checks.on_marks(live.raft().id(), &wants.marks)?;
-        if self.trace.is_telling() {
-            self.tell_thought(number);
-        }
-        for request in wants.snapshots {
-            self.send_snapshot(number, request)?;
-        }
-        for engine in wants.engines {
-            let after = self.chances.transfers.scale(MILLI, 300 * MILLI);
-            self.plan_in(after, Step::Fetch { node: number, life, digest: engine.digest });
-        }
-        if wants.stopped {
-            return self.on_stopped(number);
-        }
-        self.settle(number)
-    }
-
-    fn tell_thought(&mut self, number: usize) {
-        let node = &self.nodes[number];
-        let Some(live) = &node.live else { return };
-        let raft = live.raft();
-        let (id, role, term) = (node.id, raft.role(), raft.term());
-        let (last, durable, commit, applied) = (raft.last(), raft.durable(), raft.commit(), raft.applied());
-        self.trace.say(self.now, || {
-            format!("{id} {role} of term {term}, log {last} (durable {durable}), commit {commit}, applied {applied}")
-        });
-    }
-
-    fn take_in(&mut self, number: usize, input: Input) -> Checked {
-        let node = &mut self.nodes[number];
-        let now = node.clock(self.now);
-        let Some(live) = &mut node.live else { return Ok(()) };
-        match input {
-            Input::Frame { from, bytes } => {
-                if !live.on_frame(NodeId(from as u64 + 1), &bytes, now) {
-                    return violation("frames", format!("{} can't read a frame of n{}", node.id, from + 1));
-                }
-            }
-            Input::PeerUp(peer) => live.on_peer_up(NodeId(peer as u64 + 1), now),
-            Input::PeerDown(peer) => live.on_peer_down(NodeId(peer as u64 + 1), now),
-            Input::Request { ticket, request } => {
-                let late = self.now + u64::from(request.timeout_ms) * 1_000 + ANSWER_LATE_US;
-                let waiting = live.on_request(request, now);
-                node.waiting.push((ticket, waiting, late));
-            }
-            Input::SnapshotSent { to, at, ok } => live.on_snapshot_sent(to, at, ok, now),
-            Input::Component { digest, came } => {
-                let component = if came { self.engines.find(&digest) } else { None };
-                if component.is_some() {
-                    node.components.insert(digest);
-                }
-                live.on_component(digest, component, now);
-            }
-            Input::Stop => live.stop(now),
-        }
-        Ok(())
-    }
-
-    /// After every step of a node: what it sends leaves, its workers get their turns, who waits is answered.
-    pub(crate) fn settle(&mut self, number: usize) -> Checked {
-        let node = &mut self.nodes[number];
-        let life = node.life;
-        let Some(live) = &mut node.live else { return Ok(()) };
-        let frames = live.take_frames();
-        if live.has_log_work() && !std::mem::replace(&mut node.log_planned, true) {
-            let after = self.chances.disk.between(3, 40);
-            self.plan_in(after, Step::LogBegin { node: number, life });
-        }
-        let node = &mut self.nodes[number];
-        let Some(live) = &mut node.live else { return Ok(()) };
-        if live.has_table_work() && !std::mem::replace(&mut node.tables_planned, true) {
-            let (low, high) = self.plan.tables_us;
-            let after = self.chances.disk.between(low, high) * node.slow_tables;
-            self.plan_in(after, Step::Tables { node: number, life });
-        }
-        let node = &mut self.nodes[number];
-        let Some(live) = &mut node.live else { return Ok(()) };
-        if live.has_queries() && !std::mem::replace(&mut node.queries_planned, true) {
-            let after = self.chances.disk.between(5, 300);
-            self.plan_in(after, Step::Queries { node: number, life });
-        }
-        self.send(number, frames)?;
-        self.answer(number)
-    }
-
-    /// Whoever got an answer from this node.
-    fn answer(&mut self, number: usize) -> Checked {
-        let now = self.now;
-        let (mut answers, mut late) = (Vec::new(), false);
-        self.nodes[number].waiting.retain_mut(|(ticket, waiting, late_at)| match waiting.poll() {
-            Ok(None) => {
-                late |= now > *late_at;
-                true
-            }
-            Ok(Some(response)) => {
-                answers.push((*ticket, Some(response)));
-                false
-            }
-            Err(_) => {
-                answers.push((*ticket, None));
-                false
-            }
-        });
-        // Who waits for tables that are slow waits for as long as they take.
-        let busy = self.nodes[number].tables_planned || self.nodes[number].queries_planned;
-        if late && !busy && self.nodes[number].paused_until + ANSWER_LATE_US < now {
-            return violation("answers", format!("{} forgot a request", self.nodes[number].id));
-        }
-        for (ticket, response) in answers {
-            if response.is_none() {
-                return violation("answers", format!("{} threw a request away", self.nodes[number].id));
-            }
-            self.send_answer(ticket, response);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn on_log_begin(&mut self, number: usize, life: u64) -> Checked {
-        let mutation = self.plan.mutation;
-        let node = &mut self.nodes[number];
-        let disk = node.disk.clone();
-        let Some(live) = node.live.as_mut().filter(|_| node.life == life) else { return Ok(()) };
-        let last = live.wal().last();
-        let before = (mutation == Some(Mutation::VotesForgotten)).then(|| disk.memory().fork());
-        let begun = live.log_begin();
-        node.votes_forgotten = before.filter(|_| live.wal().last() == last);
-        self.trace.note(&[4, self.now, number as u64]);
-        if let Err(halt) = begun {
-            return self.on_halt(number, halt);
-        }
-        let (low, high) = self.plan.sync_us;
-        let after = self.chances.disk.between(low, high) * self.nodes[number].slow_log;
-        self.plan_in(after, Step::LogEnd { node: number, life });
-        self.wake(number);
-        self.settle(number)
-    }
-
-    pub(crate) fn on_log_end(&mut self, number: usize, life: u64) -> Checked {
-        let node = &mut self.nodes[number];
-        let Some(live) = node.of_life(life) else { return Ok(()) };
-        let last_before = live.wal().last();
-        if let Err(halt) = live.log_end() {
-            return self.on_halt(number, halt);
-        }
-        self.trace.note(&[5, self.now, number as u64, last_before.index.0]);
-        let (hard_state, last) = (live.wal().hard_state(), live.wal().last());
-        let appended = node.promised.last != last;
-        node.promised.hard_state = hard_state;
-        node.promised.last = last;
-        node.log_planned = false;
-        self.follow_misdirection(number, appended);
-        if self.plan.mutation == Some(Mutation::AckBeforeSync) {
-            let (low, high) = self.plan.sync_us;
-            let after = self.chances.disk.between(low, high) * 4;
-            self.plan_in(after, Step::LogPromises { node: number, life });
-        }
-        self.wake(number);
-        self.settle(number)
-    }
-
-    /// A write that went astray is damage that must be found from the moment on when a later batch was synced.
-    fn follow_misdirection(&mut self, number: usize, appended: bool) {
-        let node = &mut self.nodes[number];
-        match node.misdirecting {
-            Misdirecting::Armed if node.disk.has_misdirected() => node.misdirecting = Misdirecting::Landed,
-            Misdirecting::Landed if appended => {
-                node.misdirecting = Misdirecting::No;
-                node.damage = Some(Damage::Misdirected);
-            }
-            Misdirecting::No | Misdirecting::Armed | Misdirecting::Landed => {}
-        }
-    }
-
-    pub(crate) fn on_log_promises(&mut self, number: usize, life: u64) -> Checked {
-        if self.nodes[number].life == life {
-            self.nodes[number].disk.keep_promises();
-        }
-        Ok(())
-    }
-
-    pub(crate) fn on_tables(&mut self, number: usize, life: u64) -> Checked {
-        let Some(live) = self.nodes[number].of_life(life) else { return Ok(()) };
-        if let Err(halt) = live.tables_step() {
-            return self.on_halt(number, halt);
-        }
-        let (at, running) = live.running();
-        self.trace.note(&[6, self.now, number as u64, at.index.0]);
-        self.checks.on_running(self.nodes[number].id, at, running)?;
-        self.nodes[number].tables_planned = false;
-        self.wake(number);
-        self.settle(number)
-    }
-
-    pub(crate) fn on_queries(&mut self, number: usize, life: u64) -> Checked {
-        let now = self.nodes[number].clock(self.now);
-        let Some(live) = self.nodes[number].of_life(life) else { return Ok(()) };
-        if let Err(halt) = live.queries_step(now) {
-            return self.on_halt(number, halt);
-        }
-        self.trace.note(&[7, self.now, number as u64]);
-        self.nodes[number].queries_planned = false;
-        self.wake(number);
-        self.settle(number)
-    }
-
-    pub(crate) fn on_persist(&mut self, number: usize, life: u64) -> Checked {
-        let Some(live) = self.nodes[number].of_life(life) else { return Ok(()) };
-        if let Err(error) = live.persist() {
-            return self.on_halt(number, Halt::from(error));
-        }
-        self.trace.note(&[8, self.now, number as u64]);
-        let after = self.plan.persist_us + self.chances.times.below(100 * MILLI);
-        self.plan_in(after, Step::Persist { node: number, life });
-        self.wake(number);
-        self.settle(number)
-    }
-
-    /// The operator's stop is done.
-    fn on_stopped(&mut self, number: usize) -> Checked {
-        self.settle(number)?;
-        self.forget_misdirection(number);
-        let node = &mut self.nodes[number];
-        let Some(live) = node.live.take() else { return Ok(()) };
-        let closed = live.close();
-        self.trace.say(self.now, || format!("{} has stopped", node.id));
-        if closed.is_err() && node.doomed {
-            self.lose_power(number, 50 * MILLI);
-            return Ok(());
-        }
-        self.end_life(number);
-        let after = self.chances.times.scale(10 * MILLI, 3 * SECOND);
-        self.plan_in(after, Step::Start { node: number });
-        Ok(())
-    }
-
-    /// The node can't go on: was there a reason?
-    fn on_halt(&mut self, number: usize, halt: Halt) -> Checked {
-        let node = &mut self.nodes[number];
-        self.trace.say(self.now, || format!("{} halts: {}", node.id, halt.reason));
-        self.trace.note(&[9, self.now, number as u64]);
-        if node.doomed {
-            self.lose_power(number, 50 * MILLI);
-            return Ok(());
-        }
-        let explained = match halt.kind {
-            HaltKind::Full => node.full,
-            HaltKind::Disk => self.plan.rate(Fault::FailedSync).is_some(),
-            HaltKind::Corruption => node.damage.is_some() || node.misdirecting == Misdirecting::Landed,
-            HaltKind::Machine => false,
-        };
-        if !explained {
-            return violation("halts", format!("{} halts without a reason: {}", node.id, halt.reason));
-        }
-        self.end_life(number);
-        let after = self.chances.times.scale(10 * MILLI, 3 * SECOND);
-        self.plan_in(after, Step::Start { node: number });
-        Ok(())
-    }
-
-    /// The process ends; its disks keep what was written.
-    pub(crate) fn kill(&mut self, number: usize, back_after_us: u64) {
-        self.trace.say(self.now, || format!("n{} is killed", number + 1));
-        self.end_life(number);
-        self.plan_in(back_after_us, Step::Start { node: number });
-    }
-
-    /// Power is lost: of what was not synced, chance decides.
-    pub(crate) fn lose_power(&mut self, number: usize, back_after_us: u64) {
-        self.trace.say(self.now, || format!("n{} loses power", number + 1));
-        self.end_life(number);
-        let random = &mut self.chances.disk;
-        let mood = random.below(4);
-        let node = &mut self.nodes[number];
-        node.disk.memory().crash_with(|_, bytes| match (mood, random.below(3)) {
-            (0, _) | (1 | 2, 0) => Fate::Lost,
-            (1, 1) => Fate::Torn(random.below(bytes as u64 + 1) as usize),
-            (1 | 2, _) | (3.., _) => Fate::Kept,
-        });
-        node.store = Arc::new(node.store.after_power_loss(random));
-        node.doomed = false;
-        if node.full {
-            // The crash forgot it.
-            node.disk.memory().limit_bytes(Some(0));
-        }
-        self.plan_in(back_after_us, Step::Start { node: number });
-    }
-
-    /// A node ends with a write that is to go astray, or has gone and can't be found: what it lost can't be told from a torn tail.
-    fn forget_misdirection(&mut self, number: usize) {
-        let node = &mut self.nodes[number];
-        match node.misdirecting {
-            Misdirecting::No => {}
-            Misdirecting::Armed if !node.disk.has_misdirected() => node.disk.forget_misdirection(),
-            Misdirecting::Armed | Misdirecting::Landed => (node.gone, node.damage) = (true, Some(Damage::Misdirected)),
-        }
-        node.misdirecting = Misdirecting::No;
-    }
-
-    fn end_life(&mut self, number: usize) {
-        self.forget_misdirection(number);
-        let node = &mut self.nodes[number];
-        node.live = None;
-        node.life += 1;
-        node.paused_until = 0;
-        (node.wake_planned, node.log_planned, node.tables_planned, node.queries_planned) = (false, false, false, false);
-        if let Some(before) = node.votes_forgotten.take() {
-            node.disk = SimDisk::over(before, self.plan.mutation);
-        }
-        let inbox = std::mem::take(&mut node.inbox);
-        let waiting = std::mem::take(&mut node.waiting);
-        let asked = inbox.into_iter().filter_map(|input| match input {
-            Input::Request { ticket, .. } => Some(ticket),
-            Input::Frame { .. }
-            | Input::PeerUp(_)
-            | Input::PeerDown(_)
-            | Input::SnapshotSent { .. }
-            | Input::Component { .. }
-            | Input::Stop => None,
-        });
-        for ticket in asked.chain(waiting.into_iter().map(|(ticket, ..)| ticket)) {
-            self.send_answer(ticket, None);
-        }
-        for peer in 0..self.nodes.len() {
-            self.links.cut(number, peer);
-        }
-        self.look_around(number, 3 * SECOND);
-    }
-}
-
-/// In a world that loses what was promised, the other checks are to find it.
-fn tolerates_forgetting(mutation: Option<Mutation>) -> bool {
-    match mutation {
-        Some(Mutation::SyncsDropped | Mutation::AckBeforeSync | Mutation::VotesForgotten) => true,
-        Some(
-            Mutation::TablesForgotten
-            | Mutation::StaleReads
-            | Mutation::EntriesAltered
-            | Mutation::WritesInvented
-            | Mutation::TableWritesLost,
-        )
-        | None => false,
     }
 }

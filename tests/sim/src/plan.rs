@@ -52,10 +52,14 @@ pub enum Fault {
     SlowTables,
     /// A sync of the log fails.
     FailedSync,
+    /// The tables can't be made durable.
+    FailedPersist,
     /// A wall clock jumps.
     ClockJump,
     /// An engine is pushed, or takes over.
     Upgrade,
+    /// A node has lost its components when it starts, but for the one that its command line names.
+    EnginesLost,
     /// An engine is made to fail.
     Trap,
     /// Leadership is handed over.
@@ -66,7 +70,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 25] = [
+    pub const ALL: [Fault; 27] = [
         Fault::Loss,
         Fault::Duplication,
         Fault::Reordering,
@@ -87,8 +91,10 @@ impl Fault {
         Fault::SlowDisk,
         Fault::SlowTables,
         Fault::FailedSync,
+        Fault::FailedPersist,
         Fault::ClockJump,
         Fault::Upgrade,
+        Fault::EnginesLost,
         Fault::Trap,
         Fault::Transfer,
         Fault::SnapshotCut,
@@ -117,8 +123,10 @@ impl Fault {
             Fault::SlowDisk => "slow-disk",
             Fault::SlowTables => "slow-tables",
             Fault::FailedSync => "failed-sync",
+            Fault::FailedPersist => "failed-persist",
             Fault::ClockJump => "clock-jump",
             Fault::Upgrade => "upgrade",
+            Fault::EnginesLost => "engines-lost",
             Fault::Trap => "trap",
             Fault::Transfer => "transfer",
             Fault::SnapshotCut => "snapshot-cut",
@@ -134,7 +142,13 @@ impl Fault {
     fn is_by_chance(self) -> bool {
         matches!(
             self,
-            Fault::Loss | Fault::Duplication | Fault::Reordering | Fault::Delay | Fault::Trap | Fault::SnapshotCut
+            Fault::Loss
+                | Fault::Duplication
+                | Fault::Reordering
+                | Fault::Delay
+                | Fault::EnginesLost
+                | Fault::Trap
+                | Fault::SnapshotCut
         )
     }
 }
@@ -155,6 +169,8 @@ pub enum Mutation {
     SyncsDropped,
     /// The log's disk says that it has synced before it has.
     AckBeforeSync,
+    /// A loss of power takes log and tables back to where they were a moment before, as if nothing had been synced since.
+    DiskGoesBack,
     /// A node forgets after a crash whom it voted for.
     VotesForgotten,
     /// The tables' disk forgets what it was told to keep.
@@ -171,9 +187,10 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 8] = [
+    pub const ALL: [Mutation; 9] = [
         Mutation::SyncsDropped,
         Mutation::AckBeforeSync,
+        Mutation::DiskGoesBack,
         Mutation::VotesForgotten,
         Mutation::TablesForgotten,
         Mutation::StaleReads,
@@ -187,6 +204,7 @@ impl Mutation {
         match self {
             Mutation::SyncsDropped => "syncs-dropped",
             Mutation::AckBeforeSync => "ack-before-sync",
+            Mutation::DiskGoesBack => "disk-goes-back",
             Mutation::VotesForgotten => "votes-forgotten",
             Mutation::TablesForgotten => "tables-forgotten",
             Mutation::StaleReads => "stale-reads",
@@ -210,6 +228,8 @@ pub struct Plan {
     pub clients: u64,
     /// Keys that they share.
     pub keys: u64,
+    /// Clients number their writes and send them again.
+    pub sessions: bool,
     /// A client's longest rest between two questions, in microseconds.
     pub rest_us: u64,
     /// The questions of all clients together are no more than this.
@@ -228,6 +248,8 @@ pub struct Plan {
     pub log_keep_bytes: u64,
     /// Consensus works with small windows.
     pub narrow: bool,
+    /// The engine that the cluster starts with, by its place in [`crate::engines::Engines::all`].
+    pub engine: usize,
     /// How often each fault comes.
     pub rates: Vec<(Fault, Rate)>,
     /// A rule that is broken on purpose.
@@ -240,7 +262,9 @@ impl Plan {
         let mut random = Random::of(seed, "plan");
         let nodes = match random.below(20) {
             0 => 1,
-            1..=11 => 3,
+            1 => 2,
+            2..=10 => 3,
+            11 => 4,
             _ => 5,
         };
         let latency_low = random.scale(50, 20 * MILLI);
@@ -253,14 +277,16 @@ impl Plan {
             clients: random.between(2, 6),
             keys: random.between(1, 6),
             rest_us: random.scale(5 * MILLI, 400 * MILLI),
+            sessions: random.percent(50),
             operations_max: u64::MAX,
             latency_us: (latency_low, latency_low * random.between(1, 4)),
             sync_us: (sync_low, sync_low * random.between(1, 6)),
             tables_us: (tables_low, tables_low * random.between(1, 6)),
-            persist_us: random.scale(200 * MILLI, 5 * SECOND),
-            segment_bytes: random.scale(2 << 10, 64 << 10),
-            log_keep_bytes: if random.percent(50) { random.scale(256, 32 << 10) } else { 1 << 30 },
+            persist_us: random.scale(100 * MILLI, 5 * SECOND),
+            segment_bytes: random.scale(1 << 10, 64 << 10),
+            log_keep_bytes: if random.percent(65) { random.scale(1, 16 << 10) } else { 1 << 30 },
             narrow: random.percent(40),
+            engine: *random.pick(&[0, 0, 0, 0, 0, 0, 0, 1, 2, 2]),
             rates: rates(&mut random),
             mutation: None,
         }
@@ -317,6 +343,8 @@ fn rates(random: &mut Random) -> Vec<(Fault, Rate)> {
         let (on, chance, every) =
             (random.percent(share), random.scale(500, 150_000) as u32, random.scale(SECOND / 2, 15 * SECOND));
         if on {
+            // What has few occasions gets a good chance at each.
+            let chance = if matches!(fault, Fault::EnginesLost | Fault::SnapshotCut) { chance * 5 } else { chance };
             let rate = if fault.is_by_chance() { Rate::PerMillion(chance) } else { Rate::EveryUs(every) };
             rates.push((fault, rate));
         }

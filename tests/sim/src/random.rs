@@ -9,7 +9,7 @@ impl Random {
     /// The stream of a seed.
     pub fn new(seed: u64) -> Random {
         let mut random = Random(seed ^ 0x6f75_7462_6f61_7264);
-        random.next();
+        random.number();
         random
     }
 
@@ -22,7 +22,7 @@ impl Random {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -32,7 +32,7 @@ impl Random {
 
     /// Less than `bound`, which is not 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.number()) * u128::from(bound)) >> 64) as u64
     }
 
     /// From `low` to `high`, both included.

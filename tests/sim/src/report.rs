@@ -45,6 +45,8 @@ pub struct Figures {
     pub answered: u64,
     /// Those whose outcome nobody knows.
     pub unknown: u64,
+    /// Numbered requests that were sent again.
+    pub retries: u64,
     /// Those that had no effect.
     pub refused: u64,
     /// Switches of engines that clients were told of.
@@ -59,8 +61,12 @@ pub struct Figures {
     pub damage_harmless: u64,
     /// How long it took until all was well after the faults, together, in simulated microseconds.
     pub healed_us: u64,
+    /// The longest of these times.
+    pub healed_max_us: u64,
     /// Terms that had a leader.
     pub terms: u64,
+    /// All trace hashes together, whatever the order of the runs: two campaigns over the same seeds share it.
+    pub traces: u64,
     /// Histories whose search was given up.
     pub undecided: u64,
     faults: [u64; Fault::ALL.len()],
@@ -70,6 +76,12 @@ impl Figures {
     /// One more of these.
     pub fn count(&mut self, fault: Fault) {
         self.faults[fault as usize] += 1;
+    }
+
+    /// All was well so long after the last fault.
+    pub fn on_healed(&mut self, after_us: u64) {
+        self.healed_us += after_us;
+        self.healed_max_us = self.healed_max_us.max(after_us);
     }
 
     /// How often a fault came.
@@ -88,6 +100,7 @@ impl Figures {
             requests,
             answered,
             unknown,
+            retries,
             refused,
             upgrades,
             transfers,
@@ -95,7 +108,9 @@ impl Figures {
             damage_reported,
             damage_harmless,
             healed_us,
+            healed_max_us,
             terms,
+            traces,
             undecided,
             faults,
         } = other;
@@ -107,6 +122,7 @@ impl Figures {
         self.requests += requests;
         self.answered += answered;
         self.unknown += unknown;
+        self.retries += retries;
         self.refused += refused;
         self.upgrades += upgrades;
         self.transfers += transfers;
@@ -114,7 +130,9 @@ impl Figures {
         self.damage_reported += damage_reported;
         self.damage_harmless += damage_harmless;
         self.healed_us += healed_us;
+        self.healed_max_us = self.healed_max_us.max(*healed_max_us);
         self.terms += terms;
+        self.traces = self.traces.wrapping_add(*traces);
         self.undecided += undecided;
         self.faults.iter_mut().zip(faults).for_each(|(mine, theirs)| *mine += theirs);
     }
@@ -123,11 +141,12 @@ impl Figures {
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hours = self.simulated_us as f64 / 3.6e9;
-        writeln!(f, "{} schedules, {hours:.1} simulated hours, {} steps", self.schedules, self.steps)?;
+        let (schedules, steps, traces) = (self.schedules, self.steps, self.traces);
+        writeln!(f, "{schedules} schedules, {hours:.1} simulated hours, {steps} steps, traces {traces:016x}")?;
         writeln!(
             f,
-            "{} operations answered, {} unknown, {} without effect; {} frames, {} blocked",
-            self.answered, self.unknown, self.refused, self.frames, self.frames_blocked
+            "{} operations answered, {} unknown, {} without effect, {} sent again; {} frames, {} blocked",
+            self.answered, self.unknown, self.refused, self.retries, self.frames, self.frames_blocked
         )?;
         writeln!(
             f,
@@ -135,7 +154,8 @@ impl fmt::Display for Figures {
             self.terms, self.transfers, self.upgrades, self.snapshots, self.damage_reported, self.damage_harmless
         )?;
         let mean = self.healed_us as f64 / 1e6 / self.schedules.max(1) as f64;
-        writeln!(f, "healed {mean:.2} simulated seconds after the last fault in the mean")?;
+        let longest = self.healed_max_us as f64 / 1e6;
+        writeln!(f, "all well {mean:.2} simulated seconds after the last fault in the mean, {longest:.2} at most")?;
         if self.undecided > 0 {
             writeln!(f, "{} histories were too hard to judge", self.undecided)?;
         }

@@ -6,6 +6,7 @@ use crate::random::Random;
 use bytes::Bytes;
 use outboard_store::{Batch, MemoryStore, Store, StoreError, Table, View};
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// States since the last persist that a loss of power may fall back to.
@@ -19,6 +20,7 @@ pub struct SimStore {
 }
 
 struct Disk {
+    fails: bool,
     durable: Arc<dyn View>,
     /// Ascending, after the durable one.
     later: VecDeque<Arc<dyn View>>,
@@ -31,7 +33,7 @@ impl SimStore {
     }
 
     fn over(tables: MemoryStore, mutation: Option<Mutation>) -> SimStore {
-        let disk = Mutex::new(Disk { durable: tables.view(), later: VecDeque::new() });
+        let disk = Mutex::new(Disk { fails: false, durable: tables.view(), later: VecDeque::new() });
         SimStore { tables, disk, mutation }
     }
 
@@ -42,9 +44,19 @@ impl SimStore {
             0 | 1 => &disk.durable,
             version => &disk.later[version as usize - 2],
         };
+        self.gone_back_to(survived)
+    }
+
+    /// The tables as they were in this view.
+    pub fn gone_back_to(&self, view: &Arc<dyn View>) -> SimStore {
         let tables = MemoryStore::new();
-        tables.install(survived.applied(), &mut survived.clone().records()).expect("what was committed is in order");
+        tables.install(view.applied(), &mut view.clone().records()).expect("what was committed is in order");
         SimStore::over(tables, self.mutation)
+    }
+
+    /// The next time that the tables are to be made durable, their disk refuses.
+    pub fn fail_next_persist(&self) {
+        self.disk().fails = true;
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -79,6 +91,9 @@ impl Store for SimStore {
 
     fn persist(&self) -> Result<u64, StoreError> {
         let mut disk = self.disk();
+        if std::mem::take(&mut disk.fails) {
+            return Err(StoreError::Io { doing: "making the tables durable", source: io::Error::other("refused") });
+        }
         if self.mutation != Some(Mutation::TablesForgotten) {
             disk.durable = self.tables.view();
             disk.later.clear();

@@ -77,14 +77,7 @@ pub(crate) enum Step {
         node: usize,
         peer: usize,
     },
-    SnapshotArrive {
-        from: usize,
-        from_life: u64,
-        to: usize,
-        term: Term,
-        meta: SnapshotMeta,
-        frames: Vec<Bytes>,
-    },
+    SnapshotArrive(Box<SnapshotOnTheWay>),
     SnapshotEnd {
         node: usize,
         life: u64,
@@ -108,7 +101,7 @@ pub(crate) enum Step {
     /// None: the connection broke.
     AnswerArrive {
         ticket: Ticket,
-        response: Option<Response>,
+        response: Option<Box<Response>>,
     },
     GiveUp {
         ticket: Ticket,
@@ -116,12 +109,25 @@ pub(crate) enum Step {
     /// An upgrade to what was staged.
     Upgrade {
         digest: Digest,
+        /// Tried so many times more.
+        tries: u32,
     },
     Fault(Fault),
     FaultEnd(FaultEnd),
     Heal,
     /// Is the cluster healed?
     Probe,
+}
+
+/// A snapshot that a leader streams to a peer.
+#[derive(Debug)]
+pub(crate) struct SnapshotOnTheWay {
+    pub(crate) from: usize,
+    pub(crate) from_life: u64,
+    pub(crate) to: usize,
+    pub(crate) term: Term,
+    pub(crate) meta: SnapshotMeta,
+    pub(crate) frames: Vec<Bytes>,
 }
 
 struct Planned {
@@ -196,8 +202,10 @@ pub fn run(plan: &Plan, engines: &Engines, telling: bool) -> Report {
             Some(Violation { check: BROKEN_RULE, what: what.unwrap_or_else(|| "a panic".into()) })
         }
     };
-    let World { now, trace, mut figures, .. } = world;
+    let World { now, trace, mut figures, checks, .. } = world;
+    figures.terms = checks.terms() as u64;
     figures.schedules = 1;
+    figures.traces = trace.hash();
     figures.simulated_us = now;
     Report {
         trace_hash: trace.hash(),
@@ -297,16 +305,16 @@ impl<'a> World<'a> {
             Step::Start { node } => self.on_start(node),
             Step::Arrive { from, to, life, bytes } => self.on_arrive(from, to, life, bytes),
             Step::Look { node, peer } => self.on_look(node, peer),
-            Step::SnapshotArrive { from, from_life, to, term, meta, frames } => {
-                self.on_snapshot_arrive(from, from_life, to, term, meta, frames)
-            }
+            Step::SnapshotArrive(snapshot) => self.on_snapshot_arrive(*snapshot),
             Step::SnapshotEnd { node, life, to, at, ok } => self.on_snapshot_end(node, life, to, at, ok),
             Step::Fetch { node, life, digest } => self.on_fetch(node, life, digest),
             Step::Ask { client } => self.on_ask(client),
             Step::RequestArrive { ticket, node } => self.on_request_arrive(ticket, node),
-            Step::AnswerArrive { ticket, response } => self.on_answer_arrive(ticket, response),
+            Step::AnswerArrive { ticket, response } => {
+                self.on_answer_arrive(ticket, response.map(|response| *response))
+            }
             Step::GiveUp { ticket } => self.on_give_up(ticket),
-            Step::Upgrade { digest } => self.on_upgrade(digest),
+            Step::Upgrade { digest, tries } => self.on_upgrade(digest, tries),
             Step::Fault(fault) => self.on_fault(fault),
             Step::FaultEnd(end) => self.on_fault_end(end),
             Step::Heal => self.on_heal(),
@@ -329,8 +337,8 @@ impl<'a> World<'a> {
             | Step::SnapshotEnd { node, .. }
             | Step::Fetch { node, .. }
             | Step::Arrive { to: node, .. }
-            | Step::SnapshotArrive { to: node, .. }
             | Step::RequestArrive { node, .. } => *node,
+            Step::SnapshotArrive(snapshot) => snapshot.to,
             Step::Start { .. }
             | Step::Ask { .. }
             | Step::AnswerArrive { .. }
@@ -353,15 +361,19 @@ impl<'a> World<'a> {
         let history: Vec<Operation> = self.operations.iter().filter(|operation| operation.counts()).cloned().collect();
         match linear::check(&history) {
             linear::Verdict::Linearizable => Ok(()),
-            linear::Verdict::Undecided { .. } => {
+            linear::Verdict::Undecided { key, stuck } => {
                 self.figures.undecided += 1;
+                self.trace.say(self.now, || format!("the history of k{key} is too hard to judge beyond {stuck}"));
                 Ok(())
             }
-            linear::Verdict::Not { key, story } => {
+            linear::Verdict::Not { key, story, stuck } => {
                 for line in &story {
                     self.trace.say(self.now, || format!("history {line}"));
                 }
-                crate::checks::violation("linearizability", format!("no order explains what was seen of k{key}"))
+                crate::checks::violation(
+                    "linearizability",
+                    format!("no order explains what was seen of k{key} up to {stuck}"),
+                )
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::core::Event;
 use crate::error::Halt;
 use crate::peers::{self, PeerDoor};
 use crate::settings::Durability;
-use outboard_raft::{Envelope, Index, LogAnswer, LogRequest, Persist, PersistId, Position};
+use outboard_raft::{Envelope, Index, LogAnswer, LogRequest, Persist, PersistId, Position, SnapshotMeta};
 use outboard_wal::{Wal, WalError};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -19,6 +19,9 @@ pub(crate) enum AppendJob {
     Persist(Persist),
     Read(LogRequest),
     Compact(Index),
+    /// A snapshot is about to be installed. Tables must never be ahead of the log's term and vote: first everything that waits
+    /// becomes durable.
+    BeforeInstall(SnapshotMeta),
     /// A snapshot was installed: begin after it, then tell.
     Reset {
         base: Position,
@@ -79,6 +82,11 @@ impl AppendWorker {
                 Ok(())
             }
             AppendJob::Compact(upto) => self.wal.compact(upto),
+            AppendJob::BeforeInstall(meta) => {
+                self.flush()?;
+                self.words.send(Word::Install(meta));
+                Ok(())
+            }
             AppendJob::Reset { base, then } => {
                 self.flush()?;
                 self.wal.reset(base)?;
@@ -91,6 +99,11 @@ impl AppendWorker {
     /// To be looked at.
     pub(crate) fn wal(&self) -> &Wal {
         &self.wal
+    }
+
+    /// To be looked at.
+    pub(crate) fn read_back(&mut self, from: Index, to: Index) -> Result<Vec<outboard_raft::Entry>, WalError> {
+        self.wal.read(from, to, 1 << 20)
     }
 
     /// Nothing if it was compacted away meanwhile; the core asks for a snapshot then.
@@ -129,7 +142,7 @@ impl AppendWorker {
 mod tests {
     use super::*;
     use outboard_net::{Authority, ClusterId, Net, Options};
-    use outboard_raft::{Entry, HardState, NodeId, Payload, Term};
+    use outboard_raft::{Entry, HardState, Membership, NodeId, Payload, Term};
     use outboard_wal::{MemDisk, Unrecovered};
     use std::collections::BTreeMap;
     use std::sync::mpsc::channel;
@@ -169,9 +182,21 @@ mod tests {
         let words = words_after(&disk, (1..=10).map(batch).collect(), false).await;
         let persisted = words.iter().filter_map(|word| match word {
             Word::Event(Event::Persisted(id)) => Some(id.0),
-            Word::Event(_) | Word::Halt(_) | Word::Kill | Word::Begin(_) => None,
+            Word::Event(_) | Word::Install(_) | Word::Halt(_) | Word::Kill | Word::Begin(_) => None,
         });
         assert_eq!(persisted.collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+    }
+
+    /// Tables with an entry of a term that the log has not heard of would be refused at the next start.
+    #[tokio::test]
+    async fn a_snapshot_is_installed_only_after_what_the_log_was_given_before_is_durable() {
+        let disk = MemDisk::new();
+        let meta = SnapshotMeta { position: Position::new(9, 1), membership: Membership::default() };
+        let jobs = || vec![batch(1), AppendJob::BeforeInstall(meta.clone())];
+        let words = words_after(&disk, jobs(), false).await;
+        assert!(matches!(words[..2], [Word::Event(Event::Persisted(_)), Word::Install(_)]));
+        let words = words_after(&MemDisk::new(), jobs(), true).await;
+        assert!(matches!(words.as_slice(), [Word::Halt(_)]), "a halt and no leave to install");
     }
 
     /// REGRESSIONS D1: nothing is acknowledged after a failed sync, nothing is retried, the node halts.

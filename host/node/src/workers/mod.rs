@@ -12,14 +12,16 @@ pub(crate) mod query;
 use crate::core::{Event, Now};
 use crate::error::Halt;
 use crate::machine::Published;
+use outboard_raft::SnapshotMeta;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What a worker or a transfer tells the loop.
-#[expect(clippy::large_enum_variant, reason = "nearly every word is an event; a box for each would cost more")]
 pub(crate) enum Word {
     Event(Event),
+    /// All that the log was given before this snapshot was wanted is durable: the tables may take it.
+    Install(SnapshotMeta),
     /// This node can't go on.
     Halt(Halt),
     /// As kill -9: leave at once, hand over nothing.

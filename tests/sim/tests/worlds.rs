@@ -1,0 +1,112 @@
+//! Worlds that are run with every test: a fixed set of seeds, each seed that found a bug, and broken rules that must be found.
+//!
+//! A seed means what it means to this version of the simulator: when worlds change, it becomes one seed among many. So what a seed
+//! found has a test of its own, too, on the floor where it belongs; it is named beside the seed.
+
+use outboard_sim::campaign::{Campaign, Outcome};
+use outboard_sim::engines::Engines;
+use outboard_sim::plan::{Mutation, Plan};
+use outboard_sim::{shrink, world};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+static ENGINES: LazyLock<Engines> = LazyLock::new(|| Engines::compile().expect("the engines are sound"));
+
+fn campaign(seeds: Range<u64>, failures_max: usize, plan: impl Fn(u64) -> Plan + Sync) -> Outcome {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Campaign { seeds, limit: None, threads, failures_max }.run(&ENGINES, plan, |_| {})
+}
+
+fn assert_holds(seed: u64) {
+    let plan = Plan::of(seed);
+    let report = world::run(&plan, &ENGINES, false);
+    assert_eq!(report.failure, None, "again: {}", plan.line());
+}
+
+#[test]
+fn a_fixed_set_of_seeds_holds_in_every_rule() {
+    let outcome = campaign(0..80, 1, Plan::of);
+    let failures: Vec<_> = outcome.failures.iter().map(|(plan, failure)| (plan.line(), failure)).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+    let figures = outcome.figures;
+    assert_eq!((figures.schedules, figures.undecided), (80, 0));
+    assert!(figures.answered > 10_000 && figures.upgrades > 5 && figures.snapshots > 5, "worlds are busy: {figures}");
+}
+
+#[test]
+fn two_runs_of_a_seed_are_the_same_to_the_last_bit_and_two_seeds_are_not() {
+    let mut hashes = BTreeSet::new();
+    for seed in 200..212 {
+        let plan = Plan::of(seed);
+        let (first, told) = (world::run(&plan, &ENGINES, false), world::run(&plan, &ENGINES, true));
+        assert_eq!(first.trace_hash, told.trace_hash, "seed {seed}");
+        assert_eq!(first.figures, told.figures, "seed {seed}");
+        assert!(first.lines.is_empty() && !told.lines.is_empty());
+        hashes.insert(first.trace_hash);
+    }
+    assert_eq!(hashes.len(), 12);
+}
+
+#[test]
+fn worlds_side_by_side_do_not_touch_each_other() {
+    let alone = world::run(&Plan::of(300), &ENGINES, false);
+    let crowd: Vec<_> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..4).map(|_| scope.spawn(|| world::run(&Plan::of(300), &ENGINES, false))).collect();
+        runs.into_iter().map(|run| run.join().expect("a world does not panic").trace_hash).collect()
+    });
+    assert!(crowd.iter().all(|hash| *hash == alone.trace_hash));
+}
+
+/// REGRESSIONS D1. The log's own: `d1_what_a_failed_sync_left_in_memory_is_on_disk_once_a_recovery_has_told_it`.
+#[test]
+fn seed_5_what_is_read_after_a_failed_sync_is_written_again() {
+    assert_holds(5);
+}
+
+/// The core's own: `no_ticket_of_an_earlier_life_is_given_out_again`.
+#[test]
+fn seed_220_an_answer_to_an_earlier_life_is_not_taken_for_another_one() {
+    assert_holds(220);
+}
+
+/// The append worker's own: `a_snapshot_is_installed_only_after_what_the_log_was_given_before_is_durable`.
+#[test]
+fn seed_9402_tables_are_never_ahead_of_the_terms_in_the_log() {
+    assert_holds(9402);
+}
+
+/// Every broken rule is found within some seeds, by a check that has to do with it.
+#[test]
+fn every_rule_that_a_world_breaks_on_purpose_is_found() {
+    for mutation in Mutation::ALL {
+        let checks: &[&str] = match mutation {
+            Mutation::SyncsDropped | Mutation::AckBeforeSync => {
+                &["start", "leader completeness", "votes", "durability"]
+            }
+            Mutation::DiskGoesBack => {
+                &["leader completeness", "votes", "state machine safety", "linearizability", "election safety"]
+            }
+            Mutation::VotesForgotten => &["votes", "election safety", "start"],
+            Mutation::TablesForgotten => &["start"],
+            Mutation::StaleReads | Mutation::WritesInvented => &["linearizability"],
+            Mutation::EntriesAltered => &["log matching", "hash chains", "state machine safety"],
+            Mutation::TableWritesLost => &["hash chains", "linearizability"],
+        };
+        let outcome = campaign(0..150, 1, |seed| Plan { mutation: Some(mutation), ..Plan::of(seed) });
+        let Some((plan, failure)) = outcome.failures.first() else { panic!("nothing found {}", mutation.name()) };
+        let check = failure.violation.check;
+        assert!(checks.contains(&check), "{} was found by {check}: {}", mutation.name(), plan.line());
+    }
+}
+
+#[test]
+fn a_failing_plan_shrinks_and_fails_in_the_same_way() {
+    let outcome = campaign(0..50, 1, |seed| Plan { mutation: Some(Mutation::WritesInvented), ..Plan::of(seed) });
+    let (plan, failure) = outcome.failures.first().expect("a broken rule is found");
+    let (small, report) = shrink::shrink(plan, &ENGINES);
+    let again = world::run(&small, &ENGINES, false);
+    assert_eq!(again.failure, report.failure);
+    assert_eq!(again.failure.expect("it still fails").violation.check, failure.violation.check);
+    assert!(small.rates.len() < plan.rates.len() && small.faults_us < plan.faults_us, "{}", small.line());
+}
