@@ -136,7 +136,9 @@ fn count(at: SocketAddr, key: &str, shared: &Shared) -> Counted {
             }
             // Not done, in the server's own words.
             reply if reply.is_error_of("CLUSTERDOWN") || reply.is_error_of("TRYAGAIN") => {}
-            reply => panic!("INCR was answered with {reply:?}"),
+            reply @ (Reply::Simple(_) | Reply::Error(_) | Reply::Bulk(_) | Reply::Nil | Reply::Array(_)) => {
+                panic!("INCR was answered with {reply:?}")
+            }
         }
     }
     counted

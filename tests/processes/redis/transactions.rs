@@ -123,13 +123,17 @@ fn step(redis: &mut Redis) -> usize {
         let now: i64 = match redis.ask(["GET", "counter"]) {
             Reply::Nil => 0,
             Reply::Bulk(bytes) => String::from_utf8_lossy(&bytes).parse().expect("a number"),
-            reply => panic!("GET was answered with {reply:?}"),
+            reply @ (Reply::Simple(_) | Reply::Error(_) | Reply::Integer(_) | Reply::Array(_)) => {
+                panic!("GET was answered with {reply:?}")
+            }
         };
         queue(redis, &[&["SET", "counter", &(now + 1).to_string()]]);
         match redis.ask(["EXEC"]) {
             Reply::Array(_) => return attempt,
             Reply::Nil => {}
-            reply => panic!("EXEC was answered with {reply:?}"),
+            reply @ (Reply::Simple(_) | Reply::Error(_) | Reply::Integer(_) | Reply::Bulk(_)) => {
+                panic!("EXEC was answered with {reply:?}")
+            }
         }
     }
     unreachable!("attempts don't run out")

@@ -31,7 +31,7 @@ fn a_fixed_set_of_seeds_holds_in_every_rule() {
     assert!(failures.is_empty(), "{failures:#?}");
     let figures = outcome.figures;
     assert_eq!((figures.schedules, figures.undecided), (80, 0));
-    assert!(figures.answered > 10_000 && figures.upgrades > 5 && figures.snapshots > 5, "worlds are busy: {figures}");
+    assert!(figures.answered > 10_000 && figures.upgrades > 3 && figures.snapshots > 5, "worlds are busy: {figures}");
 }
 
 #[test]
