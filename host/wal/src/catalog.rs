@@ -72,6 +72,12 @@ impl Catalog {
         self.locations.get(usize::try_from(at).ok()?).copied()
     }
 
+    /// The last index whose entry lies in this segment or an earlier one; the floor if there is none.
+    pub(crate) fn last_up_to(&self, segment: u32) -> Index {
+        let held = self.locations.partition_point(|location| location.segment <= segment);
+        Index(self.floor.index.0 + held as u64)
+    }
+
     /// The entry after the last one.
     pub(crate) fn append(&mut self, position: Position, location: Location) {
         let last = self.last();

@@ -48,4 +48,7 @@ pub trait DiskFile: Send {
 
     /// Makes everything written so far durable, with what is needed to read it back.
     fn sync(&self) -> io::Result<()>;
+
+    /// What is read next should come from the disk itself. A wish, for those who look for bytes that the disk has lost.
+    fn forget_cached(&self) {}
 }

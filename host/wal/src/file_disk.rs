@@ -124,4 +124,9 @@ impl DiskFile for PlainFile {
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
+
+    fn forget_cached(&self) {
+        // A file system that can't is no worse off than before.
+        rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed).unwrap_or_default();
+    }
 }

@@ -1,24 +1,29 @@
 //! Entries by their place on disk, each checked by its own checksum. Never: looks at batches, knows the catalog.
 //! Tests: `tests/damage.rs`.
 
+use std::collections::VecDeque;
+
 use outboard_raft::{Entry, Position};
 
 use crate::catalog::Location;
+use crate::disk::Disk;
 use crate::error::{Doing, WalError};
 use crate::record::{self, ENTRY_HEADER_BYTES, EntryHeader};
-use crate::segment::{Segment, Segments};
+use crate::segment::{Segment, segment_of, shown};
 
 /// Reads a stretch at a time; entries that follow each other on disk come from one read.
 pub(crate) struct Reader<'a> {
-    segments: &'a Segments,
+    segments: &'a VecDeque<Segment>,
+    disk: &'a dyn Disk,
     bytes: Vec<u8>,
     /// Where `bytes` lie.
     at: Location,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(segments: &'a Segments) -> Reader<'a> {
-        Reader { segments, bytes: Vec::new(), at: Location { segment: 0, offset: 0 } }
+    /// The segments are numbered without a gap; the disk names them in errors.
+    pub(crate) fn new(segments: &'a VecDeque<Segment>, disk: &'a dyn Disk) -> Reader<'a> {
+        Reader { segments, disk, bytes: Vec::new(), at: Location { segment: 0, offset: 0 } }
     }
 
     /// The entry and its size on disk. It must be the one at this position; `ahead` bytes are read if it isn't at hand.
@@ -28,9 +33,9 @@ impl<'a> Reader<'a> {
         position: Position,
         ahead: usize,
     ) -> Result<(Entry, usize), WalError> {
-        let segment = self.segments.get(location.segment);
+        let segment = segment_of(self.segments, location.segment);
         let damaged =
-            |what: &str| WalError::corrupt(self.segments.shown(&segment.name()), u64::from(location.offset), what);
+            |what: &str| WalError::corrupt(shown(self.disk, &segment.name()), u64::from(location.offset), what);
         if self.held(location, ENTRY_HEADER_BYTES).is_none() {
             self.fill(segment, location, ahead)?;
         }
@@ -57,6 +62,6 @@ impl<'a> Reader<'a> {
         self.bytes.resize(bytes.min(left), 0);
         self.at = location;
         let result = segment.file.read_at(u64::from(location.offset), &mut self.bytes);
-        result.doing("read", &self.segments.shown(&segment.name()))
+        result.doing("read", &shown(self.disk, &segment.name()))
     }
 }

@@ -1,7 +1,8 @@
 //! The way from a folder to a running log: lock it, judge it, clean up, begin a new life.
 //!
-//! Nothing is modified before all is judged. Payloads are checked and forgotten: memory is one batch and eight bytes an
-//! entry. The rules stand in `FORMAT.md`, "Recovery". Tests: `tests/crash.rs`, `tests/damage.rs`, `tests/history.rs`.
+//! Nothing is modified before all is judged, and nothing of a damaged log before its owner has decided about it (`mend`). Payloads are
+//! checked and forgotten: memory is one batch and eight bytes an entry. The rules stand in `FORMAT.md`, "Recovery". Tests:
+//! `tests/crash.rs`, `tests/damage.rs`, `tests/history.rs`.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,6 +12,8 @@ use outboard_raft::{HardState, Position, Term};
 use crate::catalog::{Catalog, START};
 use crate::disk::Disk;
 use crate::error::{Doing, WalError};
+use crate::loss::{Loss, Note};
+use crate::mend::DamagedLog;
 use crate::record::{self, BatchHeader, BatchKind, SEGMENT_HEADER_BYTES};
 use crate::replay::{Judged, Replay};
 use crate::segment::{
@@ -41,6 +44,25 @@ pub struct Recovered {
     pub last: Position,
     /// How much was cut at the tail, as far as it can be told; 0 after a clean end.
     pub torn_bytes: u64,
+    /// Data that had been durable was lost here, and it is not made good yet: see [`Wal::settle_loss`].
+    pub loss: Option<Loss>,
+}
+
+/// What a look at the log's bytes has shown. Nothing is modified yet.
+pub enum Verdict {
+    /// It can go on.
+    Sound(SoundLog),
+    /// Bytes that had been durable are not what was written.
+    Damaged(DamagedLog),
+}
+
+/// A log that was read to its end and is as it was written, but for a torn tail.
+pub struct SoundLog {
+    segments: Segments,
+    judged: Judged,
+    strays: Vec<String>,
+    leftovers: Vec<u32>,
+    note: Option<Note>,
 }
 
 impl Unrecovered {
@@ -58,33 +80,73 @@ impl Unrecovered {
         }
     }
 
-    /// Reads all that is there. A torn tail is cut, and the cut is durable on return; so is everything that [`Recovered`] tells.
+    /// Judges and resumes a log; a damaged one is an error and is left as it is.
     pub fn recover(self) -> Result<(Wal, Recovered), WalError> {
+        match self.judge()? {
+            Verdict::Sound(sound) => sound.resume(),
+            Verdict::Damaged(damaged) => Err(damaged.into_error()),
+        }
+    }
+
+    /// Reads all that is there and says what it is.
+    pub fn judge(self) -> Result<Verdict, WalError> {
         let folder = Folder::read(self.disk.as_ref(), &self.options)?;
-        let mut segments = Segments {
+        let note = Note::read(self.disk.as_ref())?;
+        let Folder { segments: ids, spares, strays } = folder;
+        let segments = Segments {
             disk: self.disk,
             cluster: self.cluster,
             options: self.options,
             list: Default::default(),
-            spares: folder.spares,
+            spares,
         };
-        let judged = match folder.segments.last() {
+        let judged = match ids.last() {
             None => Judged::nothing(),
-            Some(last) => Replay::judge(&segments, first_of_run(&folder.segments, *last), *last)?,
+            Some(last) => {
+                let first = first_of_run(&ids, *last);
+                match Replay::judge(&segments, first, *last) {
+                    Ok(judged) => judged,
+                    Err(error @ WalError::Corrupt { .. }) => {
+                        let damaged = DamagedLog::survey(segments, (first, *last), ids, strays, note, error)?;
+                        return Ok(Verdict::Damaged(damaged));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
         };
-        // From here on the log is known to be good, and only from here on anything is changed.
-        for name in folder.strays {
-            segments.disk.remove(&name).doing("remove", &segments.shown(&name))?;
-        }
-        let leftover = |id: &&u32| !judged.segments.iter().any(|segment| segment.id == **id);
-        for id in folder.segments.iter().filter(leftover) {
-            let bytes = segments.disk.open(&segment_name(*id)).and_then(|file| file.size());
-            let bytes = bytes.doing("open", &segments.shown(&segment_name(*id)))?;
-            segments.free_file(*id, bytes)?;
-        }
-        segments.sync_folder()?;
-        judged.resume(segments)
+        let leftover = |id: &u32| !judged.segments.iter().any(|segment| segment.id == *id);
+        let leftovers = ids.into_iter().filter(leftover).collect();
+        Ok(Verdict::Sound(SoundLog { segments, judged, strays, leftovers, note }))
     }
+}
+
+impl SoundLog {
+    /// Cuts a torn tail, cleans up, begins a new life. The cut is durable on return; so is everything that [`Recovered`] tells.
+    pub fn resume(mut self) -> Result<(Wal, Recovered), WalError> {
+        remove(&self.segments, &self.strays)?;
+        let pending = matches!(self.note, Some(Note::Pending(_)));
+        for id in self.leftovers {
+            if pending {
+                // The crash came before a damaged log was set aside.
+                self.segments.set_aside(id)?;
+                continue;
+            }
+            let bytes = self.segments.disk.open(&segment_name(id)).and_then(|file| file.size());
+            let bytes = bytes.doing("open", &self.segments.shown(&segment_name(id)))?;
+            self.segments.free_file(id, bytes)?;
+        }
+        if pending {
+            self.segments.sync_folder()?
+        } else {
+            self.segments.clear_aside()?
+        }
+        self.judged.resume(self.segments, self.note)
+    }
+}
+
+/// Files of no use.
+pub(crate) fn remove(segments: &Segments, strays: &[String]) -> Result<(), WalError> {
+    strays.iter().try_for_each(|name| segments.disk.remove(name).doing("remove", &segments.shown(name)))
 }
 
 /// The folder's files by what they are.
@@ -109,7 +171,7 @@ impl Folder {
                     let usable = bytes == options.segment_bytes;
                     if usable { folder.spares.push(name) } else { folder.strays.push(name) }
                 }
-                FileKind::Other => {}
+                FileKind::Damaged | FileKind::Other => {}
             }
         }
         Ok(folder)
@@ -133,7 +195,7 @@ impl Judged {
     }
 
     /// Makes durable what was read (it may have come from memory, after only the process had died), then begins a new life.
-    fn resume(mut self, mut segments: Segments) -> Result<(Wal, Recovered), WalError> {
+    fn resume(mut self, mut segments: Segments, note: Option<Note>) -> Result<(Wal, Recovered), WalError> {
         if self.segments.is_empty() {
             self.segments.push(first_segment(&mut segments)?);
         }
@@ -153,8 +215,9 @@ impl Judged {
             terms: self.catalog.runs().to_vec(),
             last: self.catalog.last(),
             torn_bytes: self.torn_bytes,
+            loss: note.and_then(Note::pending),
         };
-        Ok((Wal::begin(segments, self.catalog, self.life + 1)?, recovered))
+        Ok((Wal::begin(segments, self.catalog, self.life + 1, note)?, recovered))
     }
 }
 

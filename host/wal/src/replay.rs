@@ -106,51 +106,56 @@ impl Replay<'_> {
         if segment.id + 1 == last {
             // Made in advance but never written: the crash came before this one was closed. Its successor has no batch then.
             let next = open_segment(self.segments, last)?;
-            if self.look_behind(&next)?.batches > 0 {
+            if look_behind(self.segments, &next, self.life)?.batches > 0 {
                 return damaged("the batch is damaged, a later segment was begun");
             }
         }
-        let behind = self.look_behind(segment)?;
+        let behind = look_behind(self.segments, segment, self.life)?;
         if behind.mark > segment.end {
             return damaged("the batch is damaged, it had been durable");
         }
         Ok(u64::from(behind.end.saturating_sub(segment.end)))
     }
+}
 
-    /// Looks for batch headers from the segment's end on, as the length of a damaged batch can't be believed.
-    fn look_behind(&self, segment: &Segment) -> Result<Behind, WalError> {
-        let mut behind = Behind { batches: 0, mark: 0, end: 0 };
-        let mut window = Window::new(self.segments, segment);
-        let mut offset = segment.end;
-        while let Some(found) = window.next_salt(offset)? {
-            if let Some(header) = window.header(found)? {
-                behind.batches += 1;
-                behind.mark = behind.mark.max(header.mark);
-                if header.life >= self.life {
-                    let end = found.saturating_add(BATCH_HEADER_BYTES).saturating_add(header.payload_bytes);
-                    behind.end = behind.end.max(end.min(segment.capacity));
-                }
-            } else if found == segment.end {
-                behind.end = behind.end.max((found + BATCH_HEADER_BYTES).min(segment.capacity));
+/// Looks for batch headers from the segment's end on, as the length of a damaged batch can't be believed.
+pub(crate) fn look_behind(segments: &Segments, segment: &Segment, life: u64) -> Result<Behind, WalError> {
+    let mut behind = Behind { batches: 0, mark: 0, end: 0 };
+    let mut window = Window::new(segments, segment);
+    let mut offset = segment.end;
+    while let Some(found) = window.next_salt(offset)? {
+        if let Some(header) = window.header(found)? {
+            behind.batches += 1;
+            behind.mark = behind.mark.max(header.mark);
+            if header.life >= life {
+                let end = found.saturating_add(BATCH_HEADER_BYTES).saturating_add(header.payload_bytes);
+                behind.end = behind.end.max(end.min(segment.capacity));
             }
-            offset = found + ALIGN;
+        } else if found == segment.end {
+            behind.end = behind.end.max((found + BATCH_HEADER_BYTES).min(segment.capacity));
         }
-        Ok(behind)
+        offset = found + ALIGN;
     }
+    Ok(behind)
 }
 
 /// What lies behind the end of what is good.
-struct Behind {
+pub(crate) struct Behind {
     /// Headers whose checksum is right.
-    batches: usize,
+    pub(crate) batches: usize,
     /// The highest of their marks.
-    mark: u32,
+    pub(crate) mark: u32,
     /// Where the last of them ends that isn't left from an earlier life.
     end: u32,
 }
 
 /// One batch's effect. An error says why a batch with right checksums makes no sense where it stands.
-fn replay(catalog: Option<Catalog>, segment: u32, header: &BatchHeader, payload: &[u8]) -> Result<Catalog, String> {
+pub(crate) fn replay(
+    catalog: Option<Catalog>,
+    segment: u32,
+    header: &BatchHeader,
+    payload: &[u8],
+) -> Result<Catalog, String> {
     let known = catalog.is_some();
     let mut catalog = catalog.unwrap_or_else(|| Catalog::starting_after(header.prev, header.base, header.hard_state));
     if header.prev.index.0.max(header.base.index.0) > INDEX_MAX {

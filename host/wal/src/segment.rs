@@ -21,6 +21,7 @@ const SPARES_MAX: usize = 4;
 const SEGMENT: &str = ".wal";
 const SPARE: &str = ".spare";
 const FRESH: &str = ".new";
+const DAMAGED: &str = ".damaged";
 
 /// How the log is kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -77,13 +78,6 @@ pub(crate) struct Segments {
 impl Segments {
     pub(crate) fn active(&mut self) -> &mut Segment {
         self.list.back_mut().expect("a log has a segment")
-    }
-
-    pub(crate) fn get(&self, id: u32) -> &Segment {
-        let front = self.list.front().expect("a log has a segment").id;
-        let segment = &self.list[(id - front) as usize];
-        assert!(segment.id == id, "segments are numbered without a gap");
-        segment
     }
 
     pub(crate) fn front(&self) -> u32 {
@@ -163,12 +157,36 @@ impl Segments {
         self.disk.remove(&name).doing("remove", &self.shown(&name))
     }
 
+    /// Keeps a segment of a damaged log as evidence: what is in it may be the only copy until the loss is made good.
+    pub(crate) fn set_aside(&self, id: u32) -> Result<(), WalError> {
+        let name = segment_name(id);
+        self.disk.rename(&name, &format!("{id:08x}{DAMAGED}")).doing("set aside", &self.shown(&name))
+    }
+
+    /// Removes what was set aside.
+    pub(crate) fn clear_aside(&self) -> Result<(), WalError> {
+        for name in self.disk.list().doing("list", &self.disk.path())? {
+            if file_kind(&name) == FileKind::Damaged {
+                self.disk.remove(&name).doing("remove", &self.shown(&name))?;
+            }
+        }
+        self.sync_folder()
+    }
+
     pub(crate) fn sync_folder(&self) -> Result<(), WalError> {
         if !self.options.sync {
             return Ok(());
         }
         self.disk.sync_folder().doing("sync", &self.disk.path())
     }
+}
+
+/// The segment of this number; they are numbered without a gap.
+pub(crate) fn segment_of(list: &VecDeque<Segment>, id: u32) -> &Segment {
+    let front = list.front().expect("a log has a segment").id;
+    let segment = &list[(id - front) as usize];
+    assert!(segment.id == id, "segments are numbered without a gap");
+    segment
 }
 
 pub(crate) fn shown(disk: &dyn Disk, name: &str) -> String {
@@ -188,6 +206,8 @@ fn spare_name(id: u32) -> String {
 pub(crate) enum FileKind {
     Segment(u32),
     Spare,
+    /// A segment of a damaged log that was given up.
+    Damaged,
     /// A new file that never became a segment.
     Fresh,
     /// None of ours.
@@ -200,6 +220,9 @@ pub(crate) fn file_kind(name: &str) -> FileKind {
     }
     if name.ends_with(FRESH) {
         return FileKind::Fresh;
+    }
+    if name.ends_with(DAMAGED) {
+        return FileKind::Damaged;
     }
     let id = name.strip_suffix(SEGMENT).and_then(|id| u32::from_str_radix(id, 16).ok());
     id.filter(|id| segment_name(*id) == name).map_or(FileKind::Other, FileKind::Segment)

@@ -7,7 +7,9 @@
 use outboard_raft::{Entry, HardState, Index, Position};
 
 use crate::catalog::{Catalog, Location};
+use crate::disk::Disk;
 use crate::error::{Doing, WalError};
+use crate::loss::{Loss, Note};
 use crate::reader::Reader;
 use crate::record::{self, BATCH_HEADER_BYTES, BatchHeader, BatchKind, ENTRY_HEADER_BYTES};
 use crate::segment::Segments;
@@ -34,6 +36,8 @@ pub struct Wal {
     /// Batches encoded for the end of the active segment, not written yet. Empty between calls.
     buffer: Vec<u8>,
     halted: bool,
+    /// What was last noted about data that was lost here.
+    note: Option<Note>,
 }
 
 impl std::fmt::Debug for Wal {
@@ -45,8 +49,8 @@ impl std::fmt::Debug for Wal {
 impl Wal {
     /// Recovery's last step: the first batch of a new life, durable before anything else is written, so that whatever
     /// lies behind it belongs to an earlier life and is known by that.
-    pub(crate) fn begin(segments: Segments, catalog: Catalog, life: u64) -> Result<Wal, WalError> {
-        let mut wal = Wal { segments, catalog, life, buffer: Vec::new(), halted: false };
+    pub(crate) fn begin(segments: Segments, catalog: Catalog, life: u64, note: Option<Note>) -> Result<Wal, WalError> {
+        let mut wal = Wal { segments, catalog, life, buffer: Vec::new(), halted: false, note };
         wal.put_state(BatchKind::Append)?;
         wal.try_sync()?;
         Ok(wal)
@@ -70,6 +74,14 @@ impl Wal {
     /// The term of an entry in the log or of the base; nothing outside.
     pub fn position(&self, index: Index) -> Option<Position> {
         self.catalog.position(index)
+    }
+
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        self.segments.disk.as_ref()
+    }
+
+    pub(crate) fn terms(&self) -> Vec<Position> {
+        self.catalog.runs().to_vec()
     }
 
     /// How often this log was recovered, this time included: no earlier life of its owner had this number.
@@ -119,6 +131,41 @@ impl Wal {
         self.acting(|wal| wal.try_reset(base))
     }
 
+    /// Writes down, durably, that data is gone that this log had promised to keep. `at` names the loss: the time of its discovery will
+    /// do, and is raised above what named an earlier one. It is told by every recovery until it is settled.
+    pub fn note_loss(&mut self, at: u64, remembers: Option<Position>) -> Result<Loss, WalError> {
+        let incarnation = next_incarnation(self.note, at);
+        let loss = Loss { incarnation, remembers };
+        self.acting(|wal| wal.write_note(Note::Pending(loss)))?;
+        Ok(loss)
+    }
+
+    /// The loss is made good: it is not told any more, and what was set aside of the damaged log is removed. Nothing happens if there is none.
+    pub fn settle_loss(&mut self) -> Result<(), WalError> {
+        let Some(loss) = self.note.and_then(Note::pending) else { return Ok(()) };
+        self.acting(|wal| {
+            wal.write_note(Note::Settled { incarnation: loss.incarnation })?;
+            wal.segments.clear_aside()
+        })
+    }
+
+    fn write_note(&mut self, note: Note) -> Result<(), WalError> {
+        note.write(self.segments.disk.as_ref(), self.segments.options.sync)?;
+        self.note = Some(note);
+        Ok(())
+    }
+
+    /// Reads a segment that is not written any more again, batch by batch. The error of a damaged one, and the last index of the entries in
+    /// it and before it: what the log holds behind is not touched by it. Nothing if all is well or the segment is gone meanwhile.
+    pub fn check_segment(&mut self, segment: u32) -> Result<Option<(WalError, Index)>, WalError> {
+        let sealed = (self.segments.front()..self.segments.active().id).contains(&segment);
+        if !sealed {
+            return Ok(None);
+        }
+        let found = self.acting(|wal| crate::scrub::check(&wal.segments, segment))?;
+        Ok(found.map(|error| (error, self.catalog.last_up_to(segment))))
+    }
+
     /// Syncs and leaves a last mark, by which the next recovery knows that all of the log was durable: damage to the last
     /// batch is damage then, and not taken for a torn tail. For every orderly end.
     pub fn close(mut self) -> Result<(), WalError> {
@@ -137,7 +184,9 @@ impl Wal {
         // A broken rule that unwinds from here leaves it halted, too.
         self.halted = true;
         let result = act(self);
-        self.halted = result.as_ref().is_err_and(|error| !matches!(error, WalError::NotInLog { .. }));
+        // Nothing that is asked for is changed by reading, and what lies elsewhere in the log is as good as before.
+        let unharmed = |error: &WalError| matches!(error, WalError::NotInLog { .. } | WalError::Corrupt { .. });
+        self.halted = result.as_ref().is_err_and(|error| !unharmed(error));
         result
     }
 
@@ -317,7 +366,7 @@ impl Wal {
         if from.0 <= base.index.0 || from.0 > last.index.0 || to.0 < from.0 {
             return Err(WalError::NotInLog { index: from, base, last });
         }
-        let mut reader = Reader::new(&self.segments);
+        let mut reader = Reader::new(&self.segments.list, self.segments.disk.as_ref());
         let mut entries = Vec::new();
         let mut left = bytes_max;
         for index in from.0..=to.0.min(last.index.0) {
@@ -333,4 +382,9 @@ impl Wal {
         }
         Ok(entries)
     }
+}
+
+/// Above that of every earlier loss.
+pub(crate) fn next_incarnation(note: Option<Note>, at: u64) -> u64 {
+    at.max(note.map_or(1, |note| note.incarnation().saturating_add(1)))
 }

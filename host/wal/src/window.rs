@@ -2,6 +2,8 @@
 //!
 //! Never believes a length before its checksum, never holds more than one batch or one window. Tests: `tests/damage.rs`.
 
+use std::io;
+
 use crate::disk::DiskFile;
 use crate::error::{Doing, WalError};
 use crate::record::{
@@ -44,6 +46,23 @@ pub(crate) fn open_segment(segments: &Segments, id: u32) -> Result<Segment, WalE
     Ok(Segment { id, salt: header.salt(), capacity: header.capacity, end, durable: end, touched: end, file })
 }
 
+/// As [`open_segment`], for a segment whose header can't be believed: what it must say follows from the file's name and size. Nothing if
+/// the file is gone or can't be a segment.
+pub(crate) fn open_damaged(segments: &Segments, id: u32) -> Result<Option<Segment>, WalError> {
+    let file_name = segments.shown(&segment_name(id));
+    let file = match segments.disk.open(&segment_name(id)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.doing("open", &file_name)?,
+    };
+    let capacity = u32::try_from(file.size().doing("open", &file_name)?).ok();
+    let end = SEGMENT_HEADER_BYTES;
+    let segment = |capacity| {
+        let salt = SegmentHeader { cluster: segments.cluster, segment: id, capacity }.salt();
+        Segment { id, salt, capacity, end, durable: end, touched: end, file }
+    };
+    Ok(capacity.filter(|capacity| *capacity >= end).map(segment))
+}
+
 /// A stretch of a segment, read in large pieces.
 pub(crate) struct Window<'a> {
     file: &'a dyn DiskFile,
@@ -74,6 +93,17 @@ impl<'a> Window<'a> {
         let bytes = self.bytes(offset, BATCH_HEADER_BYTES)?;
         let header = bytes.and_then(|bytes| BatchHeader::decode(salt, offset, bytes.try_into().ok()?));
         Ok(header.filter(|header| header.mark <= offset && header.payload_bytes.is_multiple_of(ALIGN)))
+    }
+
+    /// The next place from `offset` on where a whole batch of no earlier life stands.
+    pub(crate) fn next_batch(&mut self, mut offset: u32, life: u64) -> Result<Option<u32>, WalError> {
+        while let Some(found) = self.next_salt(offset)? {
+            if self.batch(found, life)?.is_some() {
+                return Ok(Some(found));
+            }
+            offset = found + ALIGN;
+        }
+        Ok(None)
     }
 
     /// The next place from `offset` on where this segment's salt stands.
