@@ -9,7 +9,7 @@
 use crate::OUTBOARD;
 use outboard_client::{Client, Options};
 use outboard_sim::linear::Verdict;
-use outboard_tests::{Cluster, Fault, Nemesis, PATIENCE, Registers};
+use outboard_tests::{Cluster, Fault, Judgement, Nemesis, PATIENCE, Registers};
 use std::time::{Duration, Instant};
 
 /// Leaders that are killed for the figure.
@@ -53,16 +53,16 @@ fn nemesis() {
         registers.wait_for_more(20);
         println!("minute {minute}: {nemesis}");
     }
-    judge(&cluster, registers, &nemesis);
+    println!("{}\n{nemesis}", judge(&cluster, registers, &nemesis));
 }
 
-fn judge(cluster: &Cluster, registers: Registers, nemesis: &Nemesis) {
+fn judge(cluster: &Cluster, registers: Registers, nemesis: &Nemesis) -> Judgement {
     cluster.settled();
     let judgement = registers.finish();
-    println!("{judgement}\n{nemesis}");
     assert_eq!(judgement.verdict, Verdict::Linearizable, "{judgement}\n{nemesis}");
     assert!(judgement.answered > 200, "too little was tried: {judgement}");
     cluster.settled();
+    judgement
 }
 
 #[test]

@@ -253,21 +253,26 @@ mod tests {
         client.send_to(b"client", proxy.door(2)).expect("sent");
         assert_eq!(next(&two).0, b"client");
         two.send_to(b"back", proxy.door(1)).expect("sent");
-        let (bytes, way) = next(&one);
-        assert_eq!(bytes, b"back");
-        // An answer goes in the direction that is cut.
-        one.send_to(b"lost too", way).expect("sent");
+        assert_eq!(next(&one).0, b"back");
         proxy.heal();
         one.send_to(b"healed", proxy.door(2)).expect("sent");
         assert_eq!(next(&two).0, b"healed");
     }
 
     #[test]
-    fn what_is_doubled_arrives_twice_and_what_is_late_arrives() {
+    fn what_is_doubled_arrives_twice_and_what_is_late_arrives_by_the_doors_and_by_the_ways_back() {
         let World { nodes: [one, two], proxy } = world();
         let late = Duration::from_millis(20);
         proxy.set(1, 2, Weather { twice_percent: 100, late_percent: 100, late, ..Weather::default() });
         one.send_to(b"twice", proxy.door(2)).expect("sent");
         assert_eq!([next(&two).0, next(&two).0], [b"twice", b"twice"]);
+        two.send_to(b"once", proxy.door(1)).expect("sent");
+        let (bytes, way) = next(&one);
+        assert_eq!(bytes, b"once");
+        one.send_to(b"answer", way).expect("sent");
+        assert_eq!([next(&two).0, next(&two).0], [b"answer", b"answer"]);
+        // The next one comes after it: once was once.
+        two.send_to(b"then", proxy.door(1)).expect("sent");
+        assert_eq!(next(&one).0, b"then");
     }
 }
