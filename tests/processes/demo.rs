@@ -28,7 +28,23 @@ fn a_kept_demo_goes_on_where_it_ended() {
     let program = Program::new(OUTBOARD, home.path());
     let keep = home.path().join("kept");
     let keep = keep.to_str().expect("text");
+    // With the usual port taken, by this test or by another demo, it gets one that no other demo asks for while it is down.
+    let _taken = std::net::UdpSocket::bind("127.0.0.1:4410");
     program.run(["demo", "--nodes", "1", "--keep", keep, "--exec", "put a 1"]).ok();
     let again = program.run(["demo", "--nodes", "1", "--keep", keep, "--exec", "get a"]).ok();
     assert!(again.text().lines().any(|line| line.starts_with('1')), "{again}");
+}
+
+#[test]
+fn demos_that_start_at_the_same_time_find_ports_for_each() {
+    let home = tempfile::tempdir().expect("a folder");
+    let program = Program::new(OUTBOARD, home.path());
+    let demo = || program.run(["demo", "--nodes", "2", "--engine", "kv-basic", "--exec", "put a 1; get a"]);
+    let ran: Vec<_> = std::thread::scope(|scope| {
+        let demos: Vec<_> = (0..4).map(|_| scope.spawn(demo)).collect();
+        demos.into_iter().map(|demo| demo.join().expect("running a program doesn't panic")).collect()
+    });
+    for ran in ran {
+        assert!(ran.clone().ok().text().lines().any(|line| line.starts_with('1')), "{ran}");
+    }
 }

@@ -1,6 +1,6 @@
 //! A cluster of real processes, made by `cluster init`, in a folder that goes with it.
 
-use crate::{PATIENCE, Program, Ran, Redis, Running, Status, free_addresses, program, wait_for};
+use crate::{PATIENCE, Program, Proxy, Ran, Redis, Running, Status, free_addresses, program, wait_for};
 use outboard_client::{Consistency, Context, Options};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -20,6 +20,8 @@ pub struct Cluster {
     context: PathBuf,
     engine: Option<String>,
     nodes: Vec<Node>,
+    /// Through which nodes and clients reach the nodes; nothing when they do so directly.
+    proxy: Option<Proxy>,
     // The last field: the folder goes after the processes.
     folder: TempDir,
 }
@@ -27,7 +29,10 @@ pub struct Cluster {
 #[derive(Debug)]
 struct Node {
     name: String,
+    /// Where the others and clients find it.
     address: SocketAddr,
+    /// Where it listens, if that is elsewhere.
+    listen: Option<SocketAddr>,
     dir: PathBuf,
     log: PathBuf,
     /// Where it serves Redis clients.
@@ -40,21 +45,34 @@ struct Node {
 impl Cluster {
     /// Makes the folders of so many nodes. None of them runs yet.
     pub fn form(program: &str, count: usize) -> Cluster {
+        Cluster::form_at(program, free_addresses(count), None)
+    }
+
+    /// As [`Cluster::form`]; nodes and clients will reach the nodes through [`Cluster::proxy`].
+    pub fn form_behind_a_proxy(program: &str, count: usize) -> Cluster {
+        let listens = free_addresses(count);
+        let proxy = Proxy::start(listens.clone());
+        Cluster::form_at(program, listens, Some(proxy))
+    }
+
+    fn form_at(program: &str, listens: Vec<SocketAddr>, proxy: Option<Proxy>) -> Cluster {
+        assert!(!listens.is_empty(), "there are no free ports");
         let folder = tempfile::Builder::new().prefix("outboard-test-").tempdir().expect("a temp folder");
         let program = Program::new(program, folder.path());
-        let addresses = free_addresses(count);
-        assert_eq!(addresses.len(), count, "there are not enough free ports");
         let out = folder.path().join("cluster");
-        let plan: Vec<String> = (1..).zip(&addresses).map(|(n, address)| format!("n{n}={address}")).collect();
+        let address = |n: usize| proxy.as_ref().map_or(listens[n - 1], |proxy| proxy.door(n));
+        let plan: Vec<String> = (1..=listens.len()).map(|n| format!("n{n}={}", address(n))).collect();
         let out_text = out.to_str().expect("a temp folder's name is text");
         program.run(["cluster", "init", "--nodes", &plan.join(","), "--out", out_text]).ok();
-        let node = |(n, address): (usize, SocketAddr)| {
+        let node = |n: usize| {
             let name = format!("n{n}");
             let log = folder.path().join(format!("{name}.log"));
-            Node { dir: out.join(&name), name, address, log, redis: None, arguments: Vec::new(), process: None }
+            let listen = proxy.is_some().then(|| listens[n - 1]);
+            let (dir, address) = (out.join(&name), address(n));
+            Node { dir, name, address, listen, log, redis: None, arguments: Vec::new(), process: None }
         };
-        let nodes = (1..).zip(addresses).map(node).collect();
-        Cluster { program, context: out.join("admin.toml"), engine: None, nodes, folder }
+        let nodes = (1..=listens.len()).map(node).collect();
+        Cluster { program, context: out.join("admin.toml"), engine: None, nodes, proxy, folder }
     }
 
     /// Makes a cluster and starts all of its nodes; returns when one of them leads.
@@ -123,6 +141,9 @@ impl Cluster {
         }
         if let Some(redis) = self.node(n).redis {
             command.arg("--redis").arg(redis.to_string());
+        }
+        if let Some(listen) = self.node(n).listen {
+            command.arg("--listen").arg(listen.to_string());
         }
         command.args(&self.node(n).arguments);
         let log = append(&self.node(n).log);
@@ -234,11 +255,19 @@ impl Cluster {
 
     /// Waits for a leader; its number.
     pub fn leader(&self) -> usize {
-        wait_for("a leader", || {
-            let status = self.try_status()?;
-            let leader = status.leader()?;
-            self.all().into_iter().find(|n| self.node(*n).name == leader)
-        })
+        wait_for("a leader", || self.try_leader())
+    }
+
+    /// The leader's number, if one is known.
+    pub fn try_leader(&self) -> Option<usize> {
+        let status = self.try_status()?;
+        let leader = status.leader()?;
+        self.all().into_iter().find(|n| self.node(*n).name == leader)
+    }
+
+    /// The network between the nodes.
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("the cluster was formed behind a proxy")
     }
 
     /// Waits until all nodes are there, have applied everything, and `status` says that their states are equal.

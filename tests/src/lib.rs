@@ -7,6 +7,8 @@
 //! - `redis.rs`: a Redis client that can also misbehave. `redis_tools.rs`: redis-cli and redis-benchmark.
 //! - `damage.rs`: what disks do to files. `tmpfs.rs`: small and read-only disks. `stranger.rs`: who doesn't belong.
 //! - `writer.rs`: a load that remembers what it was promised. `counter.rs`: a load of which each part must be done once.
+//!   `registers.rs`: a load whose history must be linearizable.
+//! - `proxy.rs`: the network between nodes, made bad. `nemesis.rs`: faults for nodes and network, by a seed.
 //!
 //! Invariants: nothing outlives its test, even one that panics; tests run side by side, each on ports and in folders of its
 //! own; nothing is expected after a time, only waited for, with [`PATIENCE`] before giving up.
@@ -17,10 +19,13 @@ mod cluster;
 mod counter;
 mod damage;
 mod demo;
+mod nemesis;
 mod ports;
 mod program;
+mod proxy;
 mod redis;
 mod redis_tools;
+mod registers;
 mod status;
 mod stranger;
 mod tmpfs;
@@ -30,10 +35,13 @@ pub use cluster::Cluster;
 pub use counter::{Counted, Counter};
 pub use damage::Log;
 pub use demo::Demo;
+pub use nemesis::{FAULTS, Fault, Nemesis};
 pub use ports::free_addresses;
 pub use program::{Program, Ran, Running};
+pub use proxy::{Proxy, Weather};
 pub use redis::{Redis, Reply, command};
 pub use redis_tools::{RedisTools, is_installed};
+pub use registers::{Judgement, Registers};
 pub use status::{NodeView, Status};
 pub use stranger::{datagrams_of_garbage, is_cut_off_for, is_turned_away};
 pub use tmpfs::Tmpfs;

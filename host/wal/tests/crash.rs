@@ -152,7 +152,7 @@ fn a_batch_behind_a_cut_never_comes_back_when_the_gap_is_filled() {
 }
 
 #[test]
-fn the_cut_of_a_torn_tail_is_told() {
+fn d2_the_cut_of_a_torn_tail_is_told() {
     let mut story = Story::new(MemDisk::new(), SMALL);
     story.play(&[Op::Vote, Op::Sync, Op::Append { back: 0, count: 1, bytes: 90 }]).unwrap();
     story.wal = None;

@@ -95,14 +95,14 @@ fn d1_what_a_failed_sync_left_in_memory_is_on_disk_once_a_recovery_has_told_it()
 }
 
 #[test]
-fn no_flipped_bit_before_the_last_mark_takes_an_entry_away() {
+fn d2_no_flipped_bit_before_the_last_mark_takes_an_entry_away() {
     // The last batch was durable, but nothing behind it says so: it alone may be taken for torn.
     let (disk, states) = left_behind(&[append(0, 1, 10), Op::Sync]);
     flip_every_bit(&disk, &states);
 }
 
 #[test]
-fn a_segment_that_is_gone_is_missed() {
+fn d3_a_segment_that_is_gone_is_missed() {
     let (disk, _) = left_behind(&[append(0, 4, 100), Op::Sync]);
     let names = segments(&disk);
     assert!(names.len() >= 4);
@@ -219,7 +219,7 @@ fn a_full_disk_is_told_and_loses_nothing_that_was_synced() {
 }
 
 #[test]
-fn a_disk_that_cannot_read_is_told_apart_from_a_damaged_log() {
+fn d5_a_disk_that_cannot_read_is_told_apart_from_a_damaged_log() {
     let (disk, states) = left_behind(&[]);
     disk.fail_reads(true);
     assert!(matches!(recover(&disk).unwrap_err(), WalError::Io { doing: "read", .. }));

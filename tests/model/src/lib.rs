@@ -11,5 +11,6 @@
 
 pub mod frozen;
 pub mod node;
+pub mod regressions;
 pub mod world;
 pub mod worlds;

@@ -190,7 +190,7 @@ fn check(log: &Log, naive: &Naive) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn completions_out_of_order_count_in_order() {
+fn c10_completions_out_of_order_count_in_order() {
     let mut pending = Pending::new(Index(0), HardState::default());
     let voted = HardState { term: Term(3), vote: None };
     let first = pending.begin(None, Some(Index(4)));

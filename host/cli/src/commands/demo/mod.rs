@@ -6,7 +6,7 @@ mod nodes;
 mod place;
 
 use std::num::NonZeroU8;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::args::Global;
@@ -22,6 +22,7 @@ use clap::Args;
 use context::DemoContext;
 pub(crate) use nodes::Nodes;
 use outboard_client::{Client, Options};
+use outboard_node::Durability;
 use outboard_wire::status::ClusterStatus;
 use place::Place;
 use tokio::time::sleep;
@@ -29,6 +30,8 @@ use tokio::time::sleep;
 /// The first start compiles the engine on every node.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const READY_EVERY: Duration = Duration::from_millis(20);
+/// Each time somebody else was faster at the ports.
+const START_ATTEMPTS_MAX: usize = 5;
 
 /// Flags of `demo`.
 #[derive(Args, Debug)]
@@ -53,12 +56,30 @@ pub(crate) struct DemoArgs {
 pub(crate) async fn run(global: &Global, args: DemoArgs, out: &mut Output) -> Result<(), Failure> {
     let began = Instant::now();
     let engine = component::named(&args.engine)?;
-    let place = Place::prepare(args.keep.as_deref(), args.nodes.get())?;
-    let mut nodes = Nodes::start_all(place, &engine, args.durability.into()).await?;
+    let prepare = || Place::prepare(args.keep.as_deref(), args.nodes.get());
+    let mut nodes = start(prepare, args.keep.as_deref(), &engine, args.durability.into()).await?;
     let client = Client::new(&nodes.context, Options { timeout: global.timeout, ..session::options(global) })?;
     let ended = serve(global, &args, &mut nodes, client, &engine, began, out).await;
     let stopped = nodes.stop_all(args.keep.is_some()).await;
     ended.and(stopped)
+}
+
+/// Ports that were free a moment ago may be taken, by another demo for one: a new cluster is then formed on other ports.
+async fn start(
+    mut prepare: impl FnMut() -> Result<Place, Failure>,
+    keep: Option<&Path>,
+    engine: &Component,
+    durability: Durability,
+) -> Result<Nodes, Failure> {
+    for _ in 1..START_ATTEMPTS_MAX {
+        let place = prepare()?;
+        let is_new = place.is_new;
+        match Nodes::start_all(place, engine, durability).await {
+            Err(failure) if failure.code == Code::AddressInUse && is_new => keep.map_or(Ok(()), place::forget)?,
+            outcome => return outcome,
+        }
+    }
+    Nodes::start_all(prepare()?, engine, durability).await
 }
 
 async fn serve(
@@ -192,5 +213,33 @@ mod tests {
     fn a_nickname_comes_from_the_id() {
         assert_eq!(nickname(0), "brave-otter");
         assert_eq!(nickname(u128::MAX), "wise-tern");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_between_the_look_and_the_start_makes_a_demo_look_for_others() {
+        let home = tempfile::tempdir().expect("a folder");
+        let kept = home.path().join("kept");
+        let engine = component::named("kv-basic").expect("it is embedded");
+        for keep in [None, Some(kept.as_path())] {
+            let mut taken = None;
+            let prepare = || {
+                let place = Place::prepare(keep, 2)?;
+                let address = place.context.endpoints[1].clone();
+                taken.get_or_insert_with(|| std::net::UdpSocket::bind(&address).expect("free a moment ago"));
+                Ok(place)
+            };
+            let nodes = start(prepare, keep, &engine, Durability::None).await.expect("started elsewhere");
+            let taken = taken.expect("the first port was taken").local_addr().expect("bound");
+            assert!(nodes.len() == 2 && nodes.slots.iter().all(|slot| slot.address != taken));
+            assert_eq!(keep.is_some_and(|folder| folder.join("n2").exists()), keep.is_some());
+            nodes.stop_all(keep.is_some()).await.expect("stopped");
+        }
+        // A cluster that was formed earlier stays on its ports: its nodes know each other by them.
+        let prepare = || Place::prepare(Some(&kept), 2);
+        let address = prepare().expect("found again").context.endpoints[0].clone();
+        let _taken = std::net::UdpSocket::bind(address).expect("free a moment ago");
+        let refused = start(prepare, Some(&kept), &engine, Durability::None).await.err().expect("its port is taken");
+        assert_eq!(refused.code, Code::AddressInUse);
+        assert!(kept.join("n2").exists(), "what was kept stays");
     }
 }

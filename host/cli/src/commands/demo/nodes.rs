@@ -24,6 +24,9 @@ use tokio::time::sleep;
 
 /// A node that was down for a moment catches up in far less.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
+/// A port that is taken for longer stays taken.
+const FREE_TIMEOUT: Duration = Duration::from_secs(1);
+const FREE_EVERY: Duration = Duration::from_millis(20);
 
 /// All nodes of a demo. The order of the fields matters: nodes end before their folder.
 pub(crate) struct Nodes {
@@ -129,14 +132,29 @@ impl Nodes {
             return Err(Failure::new(Code::Usage, format!("{} runs already", slot.name)).help(":status"));
         }
         let began = Instant::now();
-        let started = spawn_start(slot.dir.clone(), self.settings.clone()).await;
-        let node = started.expect("starting a node doesn't panic")?;
-        // The node of before has given its port back with its thread.
-        Listener::on_loopback(slot.redis)?.serve(&node, self.settings.durability);
+        // The node of before has given its ports back with its thread.
+        let listener = until_free(|| std::future::ready(Listener::on_loopback(slot.redis))).await?;
+        let start = || async {
+            let started = spawn_start(slot.dir.clone(), self.settings.clone()).await;
+            started.expect("starting a node doesn't panic")
+        };
+        let node = until_free(start).await?;
+        listener.serve(&node, self.settings.durability);
         slot.node = Some(node);
         let name = slot.name.clone();
         let applied = caught_up(client, &name).await;
         Ok(Started { name, applied, took: began.elapsed() })
+    }
+}
+
+/// Another demo that looks for free ports holds each of them for a moment; longer than that, the port is really taken.
+async fn until_free<T, F: Future<Output = Result<T, Failure>>>(mut attempt: impl FnMut() -> F) -> Result<T, Failure> {
+    let deadline = Instant::now() + FREE_TIMEOUT;
+    loop {
+        match attempt().await {
+            Err(failure) if failure.code == Code::AddressInUse && Instant::now() < deadline => sleep(FREE_EVERY).await,
+            outcome => return outcome,
+        }
     }
 }
 

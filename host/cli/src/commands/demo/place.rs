@@ -20,6 +20,8 @@ pub(super) struct Place {
     pub(super) folder: Folder,
     pub(super) node_dirs: Vec<PathBuf>,
     pub(super) context: Context,
+    /// Nothing ran here before, so the nodes' ports may still be others.
+    pub(super) is_new: bool,
 }
 
 /// Removed when dropped, unless it is the user's.
@@ -59,7 +61,7 @@ impl Place {
         let endpoints = addresses.iter().map(SocketAddr::to_string).collect();
         let context = Context::new(endpoints, formed.admin);
         context.save(&folder.path().join(ADMIN_CONTEXT))?;
-        Ok(Place { folder, node_dirs: formed.node_dirs, context })
+        Ok(Place { folder, node_dirs: formed.node_dirs, context, is_new: true })
     }
 
     fn reopen(path: &Path) -> Result<Place, Failure> {
@@ -73,11 +75,24 @@ impl Place {
                 Failure::new(Code::NotANode, format!("{} holds no node", path.display())).help("name a new folder")
             );
         }
-        Ok(Place { folder: Folder::Kept(path.to_owned()), node_dirs, context })
+        Ok(Place { folder: Folder::Kept(path.to_owned()), node_dirs, context, is_new: false })
     }
 }
 
-/// From the usual port on if all of them are free, else any.
+/// Empties the folder of a new cluster whose nodes did not start; it was empty before, else no cluster had been formed in it.
+pub(super) fn forget(folder: &Path) -> Result<(), Failure> {
+    let failed = |error| unwritable(folder, &error);
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let is_folder = entry.file_type().map_err(failed)?.is_dir();
+        let path = entry.path();
+        let removed = if is_folder { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        removed.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// From the usual port on if all of them are free, else any. Somebody else may take them before the nodes do.
 fn free_addresses(count: u8) -> Result<Vec<SocketAddr>, Failure> {
     let usual: Vec<SocketAddr> = (0..u16::from(count)).map(|node| (Ipv4Addr::LOCALHOST, PORT + node).into()).collect();
     // All are held at once, so that none is given out twice.
