@@ -46,4 +46,4 @@ pub use error::{Halt, HaltKind, StartError};
 pub use gateway::{Ask, Figures, Gateway};
 pub use inspect::{Inspection, inspect};
 pub use node::Node;
-pub use settings::{Durability, NodeSettings};
+pub use settings::{Durability, LogCare, NodeSettings};

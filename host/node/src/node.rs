@@ -16,12 +16,13 @@ use crate::workers::append::AppendWorker;
 use crate::workers::apply::ApplyWorker;
 use crate::workers::persist::{self, PersistJob};
 use crate::workers::query::QueryWorker;
+use crate::workers::scrub;
 use crate::workers::{Clock, Slot, Word, Words};
 use outboard_net::{ClusterId, Net, NetError};
 use outboard_raft::{Membership, NodeId, Raft};
 use outboard_sandbox::{Limits, Sandbox};
 use outboard_store::{DiskStore, Store};
-use outboard_wal::{FileDisk, Wal};
+use outboard_wal::{FileDisk, Scrubber, Wal};
 use outboard_wire::command::EngineRecord;
 use outboard_wire::status::ChainMark;
 use std::net::SocketAddr;
@@ -171,10 +172,12 @@ impl Opened {
             cluster: folder.cluster.0,
             members: Membership::of_voters(folder.members.keys().copied()),
             config: raft_config(folder.node.0 ^ u64::from(std::process::id()) << 32 ^ (folder.cluster.0 as u64)),
+            wall_ms: Clock::start().now().wall_ms,
             stopwatch,
         };
         let disk = Box::new(FileDisk::new(dir.join("log")));
-        let (mut wal, recovered) = recovery.log(disk, outboard_wal::Options::default())?;
+        let options = outboard_wal::Options { segment_bytes: settings.log.segment_bytes, sync: true };
+        let log = recovery.log(disk, options)?;
         let store = DiskStore::open(dir.join("tables"), outboard_store::Options::default());
         let store = store.map_err(|error| StartError::store(error, dir))?;
         if store.torn_bytes() > 0 {
@@ -194,7 +197,7 @@ impl Opened {
         })?;
         let incoming = dir.join("incoming");
         snapshot::clear(&incoming).map_err(|source| StartError::Folder { path: incoming.clone(), source })?;
-        let (machine, raft) = recovery.parts(&mut wal, recovered, store.clone(), library.clone())?;
+        let (wal, machine, raft) = recovery.parts(log, store.clone(), library.clone())?;
         let own_engine = record(&own_engine);
         Ok(Opened { wal, store, library, own_engine, machine, raft, incoming })
     }
@@ -253,7 +256,11 @@ impl Opened {
         let (log, log_jobs) = channel();
         let apply = ApplyWorker::new(self.machine, slot.clone(), words.clone(), log.clone());
         let query = QueryWorker::new(self.library.sandbox().clone(), slot, words.clone());
-        let workers = Workers::start(&name, append, log_jobs, apply, (query, clock), self.store, words);
+        let scrubber = Scrubber::new(Box::new(FileDisk::new(folder.dir.join("log"))), folder.cluster.0);
+        let care = settings.log.clone();
+        let scrub_log = log.clone();
+        let scrub = move |end: &Receiver<()>| scrub::run(scrubber, &care, &scrub_log, end);
+        let workers = Workers::start(&name, (append, log_jobs), apply, (query, clock), (self.store, words), scrub);
         let jobs = Jobs { log, tables: workers.tables.clone(), queries: workers.queries.clone() };
         tracing::info!(node = %folder.node, address = %net.local_addr(), cluster = %folder.cluster, "listening");
         told.send(Ok(net.local_addr())).unwrap_or_default();
@@ -280,35 +287,37 @@ struct Workers {
     tables: Sender<crate::workers::apply::ApplyJob>,
     queries: Sender<Vec<crate::core::Query>>,
     persist: Sender<PersistJob>,
+    scrub: Sender<()>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Workers {
     fn start(
         name: &str,
-        append: AppendWorker,
-        log_jobs: Receiver<crate::workers::append::AppendJob>,
+        (append, log_jobs): (AppendWorker, Receiver<crate::workers::append::AppendJob>),
         apply: ApplyWorker,
         (query, clock): (QueryWorker, Clock),
-        store: Arc<dyn Store>,
-        words: Words,
+        (store, words): (Arc<dyn Store>, Words),
+        scrubbing: impl FnOnce(&Receiver<()>) + Send + 'static,
     ) -> Workers {
         let (tables, table_jobs) = channel();
         let (queries, query_jobs) = channel();
         let (persist, persist_jobs) = channel();
+        let (scrub, scrub_end) = channel();
         let threads = vec![
             thread(&format!("{name}-append"), move || append.run(&log_jobs)),
             thread(&format!("{name}-apply"), move || apply.run(&table_jobs)),
             thread(&format!("{name}-query"), move || query.run(&query_jobs, clock)),
             thread(&format!("{name}-persist"), move || persist::run(&store, &words, &persist_jobs)),
+            thread(&format!("{name}-scrub"), move || scrubbing(&scrub_end)),
         ];
-        Workers { tables, queries, persist, threads }
+        Workers { tables, queries, persist, scrub, threads }
     }
 
     /// The loop is gone, and with it the other ends of the queues.
     fn end(self, ending: Ending) -> Result<(), Halt> {
-        let Workers { tables, queries, persist, threads } = self;
-        drop((tables, queries));
+        let Workers { tables, queries, persist, scrub, threads } = self;
+        drop((tables, queries, scrub));
         if let Ending::Stopped = ending {
             persist.send(PersistJob::Last).unwrap_or_default();
         }

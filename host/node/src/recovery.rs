@@ -2,15 +2,18 @@
 //! together, and consensus goes on from there. The only way into a running node, after a first start as after a crash; the
 //! simulator goes it too.
 //!
-//! Invariants: the log begins at or before the tables and ends at or behind them; a node that forgot its votes does not start.
+//! Invariants: the log begins at or before the tables and ends at or behind them; a node that lost what it had promised starts suspended
+//! (its word counts for nothing until the others have given it back), or not at all where there is nobody to give it back: `damage`.
+
+mod damage;
 
 use crate::error::StartError;
 use crate::library::Library;
 use crate::machine::{Machine, Stopwatch};
 use crate::settings::{ELECTION_TIMEOUT_TICKS, HEARTBEAT_TICKS, START_TAIL_BYTES};
-use outboard_raft::{Config, Entry, Index, Membership, NodeId, Payload, Position, Raft};
+use outboard_raft::{Config, Entry, Index, Membership, NodeId, Payload, Position, Raft, Suspension};
 use outboard_store::Store;
-use outboard_wal::{Disk, Recovered, Unrecovered, Wal, WalError};
+use outboard_wal::{Disk, Loss, Recovered, Unrecovered, Verdict, Wal, WalError};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +28,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) members: Membership,
     /// Of consensus.
     pub(crate) config: Config,
+    /// Names a loss that is discovered now.
+    pub(crate) wall_ms: u64,
     pub(crate) stopwatch: Stopwatch,
 }
 
@@ -39,33 +44,31 @@ pub(crate) fn raft_config(seed: u64) -> Config {
 }
 
 impl Recovery<'_> {
-    /// Opens, judges and cuts the log.
-    pub(crate) fn log(
-        &self,
-        disk: Box<dyn Disk>,
-        options: outboard_wal::Options,
-    ) -> Result<(Wal, Recovered), StartError> {
+    /// Opens and judges the log; nothing is changed.
+    pub(crate) fn log(&self, disk: Box<dyn Disk>, options: outboard_wal::Options) -> Result<Verdict, StartError> {
         let unrecovered = Unrecovered::open(disk, self.cluster, options).map_err(|error| self.wrong(error))?;
-        let (wal, recovered) = unrecovered.recover().map_err(|error| self.wrong(error))?;
+        unrecovered.judge().map_err(|error| self.wrong(error))
+    }
+
+    /// The log, cut or mended, the machine over its tables, and consensus over the log, in agreement with each other.
+    pub(crate) fn parts(
+        &self,
+        log: Verdict,
+        store: Arc<dyn Store>,
+        library: Library,
+    ) -> Result<(Wal, Machine, Raft), StartError> {
+        let salt = u64::from_le_bytes(self.cluster.to_le_bytes()[..8].try_into().expect("eight of sixteen bytes"));
+        let machine = Machine::open(store.clone(), library, self.members.clone(), salt, self.stopwatch)
+            .map_err(|error| StartError::store(error, self.dir))?;
+        let (mut wal, recovered) = match log {
+            Verdict::Sound(sound) => sound.resume().map_err(|error| self.wrong(error))?,
+            Verdict::Damaged(damaged) => self.mend(damaged, &machine, &*store)?,
+        };
         if recovered.torn_bytes > 0 {
             tracing::warn!(bytes = recovered.torn_bytes, "the log had a torn tail, never acknowledged; it is cut");
         }
-        Ok((wal, recovered))
-    }
-
-    /// The machine over its tables, and consensus over the log, in agreement with each other.
-    pub(crate) fn parts(
-        &self,
-        wal: &mut Wal,
-        recovered: Recovered,
-        store: Arc<dyn Store>,
-        library: Library,
-    ) -> Result<(Machine, Raft), StartError> {
-        let salt = u64::from_le_bytes(self.cluster.to_le_bytes()[..8].try_into().expect("eight of sixteen bytes"));
-        let machine = Machine::open(store, library, self.members.clone(), salt, self.stopwatch)
-            .map_err(|error| StartError::store(error, self.dir))?;
-        let raft = self.raft(wal, recovered, &machine)?;
-        Ok((machine, raft))
+        let raft = self.raft(&mut wal, recovered, &machine)?;
+        Ok((wal, machine, raft))
     }
 
     /// Brings log and tables together.
@@ -79,11 +82,9 @@ impl Recovery<'_> {
                 "the tables in {dir} stand at {applied}, but the log begins after {base}: the tables are older than the log"
             )));
         }
+        let mut loss = self.known_loss(wal, recovered.loss)?;
         if recovered.hard_state.term < applied.term {
-            let dir = self.dir.display();
-            return Err(StartError::Corrupt(format!(
-                "the log in {dir} is gone or older than the tables, which stand at {applied}: a node that forgot its votes may not vote again"
-            )));
+            loss = Some(self.forgotten(wal, machine)?);
         }
         let mut terms = recovered.terms;
         if wal.position(applied.index) != Some(applied) {
@@ -93,6 +94,15 @@ impl Recovery<'_> {
             terms.clear();
         }
         let entries = read_tail(wal, applied.index).map_err(|error| self.wrong(error))?;
+        let suspended = loss.map(|Loss { incarnation, remembers }| {
+            let known = remembers.is_some();
+            tracing::warn!(
+                incarnation,
+                votes = known,
+                "data was lost here: until the others have given it back this node counts for nothing"
+            );
+            Suspension { incarnation, remembers }
+        });
         Ok(Raft::new(outboard_raft::Start {
             id: self.node,
             config: self.config,
@@ -103,7 +113,7 @@ impl Recovery<'_> {
             terms,
             last: wal.last(),
             entries: entries.into(),
-            suspended: None,
+            suspended,
         }))
     }
 

@@ -220,6 +220,7 @@ impl Loop {
             Action::Persist(persist) => self.to_log(AppendJob::Persist(persist)),
             Action::ReadLog(request) => self.to_log(AppendJob::Read(request)),
             Action::Compact(upto) => self.to_log(AppendJob::Compact(upto)),
+            Action::SettleLoss => self.to_log(AppendJob::SettleLoss),
             Action::Apply(entries) => self.to_tables(entries),
             Action::ResumeApply => self.jobs.tables.send(ApplyJob::Resume).unwrap_or_default(),
             Action::Install(meta) => self.to_log(AppendJob::BeforeInstall(meta)),

@@ -16,6 +16,29 @@ pub struct NodeSettings {
     pub durability: Durability,
     /// Listen here instead of the address in the data folder.
     pub listen: Option<SocketAddr>,
+    /// How the log is kept, and looked after.
+    pub log: LogCare,
+}
+
+/// How the log is kept on the disk, and how its old parts are read again in search of lost bits.
+#[derive(Clone, Debug)]
+pub struct LogCare {
+    /// Of a segment.
+    pub segment_bytes: u64,
+    /// How fast closed segments are read again, at most.
+    pub scrub_bytes_per_second: u64,
+    /// Between the end of one round over all of them and the next one.
+    pub scrub_pause: Duration,
+}
+
+impl Default for LogCare {
+    fn default() -> LogCare {
+        LogCare {
+            segment_bytes: outboard_wal::Options::default().segment_bytes,
+            scrub_bytes_per_second: 8 << 20,
+            scrub_pause: Duration::from_secs(600),
+        }
+    }
 }
 
 /// What an acknowledged write has survived.

@@ -165,12 +165,13 @@ impl SteppedNode {
             cluster: settings.cluster,
             members: Membership::of_voters(settings.voters.iter().copied()),
             config: (settings.limits)(raft_config(settings.seed)),
+            wall_ms: now.wall_ms,
             stopwatch: || 0,
         };
         let library = Library::in_memory(settings.sandbox.clone());
         settings.components.iter().chain([&settings.engine]).for_each(|component| library.place(component));
-        let (mut wal, recovered) = recovery.log(log, settings.wal)?;
-        let (machine, raft) = recovery.parts(&mut wal, recovered, store.clone(), library.clone())?;
+        let log = recovery.log(log, settings.wal)?;
+        let (wal, machine, raft) = recovery.parts(log, store.clone(), library.clone())?;
         let outbox = Arc::new(Outbox::default());
         let (words, said) = mpsc::unbounded_channel();
         let words = Words(words);
@@ -353,6 +354,7 @@ impl SteppedNode {
             }
             Action::ReadLog(request) => self.log_queue.push_back(AppendJob::Read(request)),
             Action::Compact(upto) => self.log_queue.push_back(AppendJob::Compact(upto)),
+            Action::SettleLoss => self.log_queue.push_back(AppendJob::SettleLoss),
             Action::Apply(entries) => {
                 wants.committed.extend(entries.iter().map(|ordered| ordered.entry.clone()));
                 self.tables_queue.push_back(ApplyJob::Entries(entries));

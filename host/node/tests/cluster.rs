@@ -2,6 +2,8 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test names what it wants; all else is a failure")]
 
+#[path = "cluster/damage.rs"]
+mod damage;
 #[path = "cluster/gateway.rs"]
 mod gateway;
 #[path = "cluster/sessions.rs"]
@@ -127,20 +129,6 @@ async fn a_follower_behind_the_compacted_log_gets_a_snapshot() {
     }
     assert_eq!(world.ask_stale(behind, &["GET", "k"]).await, reply("$1\r\nv\r\n"));
     world.assert_equal_states().await;
-}
-
-#[tokio::test]
-async fn a_node_whose_log_is_gone_while_its_tables_are_not_refuses_to_start_and_says_so() {
-    let mut world = World::start(3, outboard_embedded::KV).await;
-    assert_eq!(world.ask(1, &["SET", "k", "v"]).await, reply("+OK\r\n"));
-    world.assert_equal_states().await;
-    world.kill(3);
-    world.lose_log(3);
-    let refusal = world.try_restart(3).expect_err("its votes are forgotten");
-    assert!(matches!(refusal, outboard_node::StartError::Corrupt(_)), "{refusal}");
-    assert!(refusal.to_string().contains("the log in"), "{refusal}");
-    let other = world.running()[0];
-    assert_eq!(world.ask(other, &["GET", "k"]).await, reply("$1\r\nv\r\n"), "the others go on");
 }
 
 #[tokio::test]

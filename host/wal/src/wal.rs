@@ -155,6 +155,11 @@ impl Wal {
         Ok(())
     }
 
+    /// The number of the segment that an entry lies in.
+    pub fn segment_of(&self, index: Index) -> Option<u32> {
+        self.catalog.location(index).map(|location| location.segment)
+    }
+
     /// Reads a segment that is not written any more again, batch by batch. The error of a damaged one, and the last index of the entries in
     /// it and before it: what the log holds behind is not touched by it. Nothing if all is well or the segment is gone meanwhile.
     pub fn check_segment(&mut self, segment: u32) -> Result<Option<(WalError, Index)>, WalError> {
@@ -338,7 +343,7 @@ impl Wal {
         assert!(upto.0 <= self.last().index.0, "only what is in the log is compacted");
         let active = self.segments.active().id;
         let needed = self.catalog.location(Index(upto.0 + 1)).map_or(active, |location| location.segment);
-        if upto.0 <= self.base().index.0 || needed == self.segments.front() {
+        if upto.0 < self.base().index.0 || needed == self.segments.front() {
             return Ok(());
         }
         let base = self.catalog.position(upto).expect("between base and last every position is known");

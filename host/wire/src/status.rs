@@ -46,6 +46,10 @@ pub struct NodeStatus {
     pub diverged: Option<Divergence>,
     /// Frames and handshakes from outside that were dropped as malformed or refused.
     pub refused: u64,
+    /// Data was lost here and is not made good yet: the node counts for nothing until the others have given it back.
+    pub suspended: bool,
+    /// Damage of the log that was found while the node runs and is not repaired yet.
+    pub damage: Option<String>,
 }
 
 /// The hash chain at an index.

@@ -103,7 +103,13 @@ pub(crate) fn run(args: StartArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Code::Other, format!("the runtime can't start: {error}")))?;
-    let settings = NodeSettings { data_dir, engine: Arc::from(engine.bytes.as_ref()), durability, listen: args.listen };
+    let settings = NodeSettings {
+        data_dir,
+        engine: Arc::from(engine.bytes.as_ref()),
+        durability,
+        listen: args.listen,
+        log: Default::default(),
+    };
     runtime.block_on(async {
         // Before the node starts, so that a signal during a long start is not lost.
         let mut signals = Signals::new()?;

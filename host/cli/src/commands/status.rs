@@ -7,7 +7,7 @@ use crate::output::Output;
 use crate::table::{Align, columns};
 use crate::{json, session, units};
 use outboard_wire::command::EngineRecord;
-use outboard_wire::status::{Agreement, ClusterStatus, MemberStatus};
+use outboard_wire::status::{Agreement, ClusterStatus, MemberStatus, NodeStatus};
 use serde_json::{Value, json};
 
 pub(crate) async fn run(global: &Global, out: &mut Output) -> Result<(), Failure> {
@@ -26,7 +26,7 @@ pub(crate) async fn run(global: &Global, out: &mut Output) -> Result<(), Failure
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub(crate) enum Health {
     Healthy,
-    /// It serves, but a node is missing or waits for an engine.
+    /// It serves, but a node is missing, waits for an engine or gets back what its disk has lost.
     Degraded,
     /// It doesn't serve writes.
     NoLeader,
@@ -39,7 +39,8 @@ impl Health {
         let answered: Vec<_> = status.members.iter().filter_map(|member| member.status.as_ref()).collect();
         let differs =
             matches!(status.agreement(), Agreement::Differs(_)) || answered.iter().any(|node| node.diverged.is_some());
-        let all_well = answered.len() == status.members.len() && answered.iter().all(|node| node.stalled_for.is_none());
+        let is_well = |node: &&NodeStatus| node.stalled_for.is_none() && !node.suspended && node.damage.is_none();
+        let all_well = answered.len() == status.members.len() && answered.iter().all(is_well);
         match (differs, status.leader().is_some(), all_well) {
             (true, _, _) => Health::Diverged,
             (false, false, _) => Health::NoLeader,
@@ -67,7 +68,7 @@ fn judge(status: &ClusterStatus) -> Result<(), Failure> {
         Health::Diverged => Err(Failure::new(Code::Diverged, format!("the nodes differ: {}", agreement(status)))
             .help("outboard explain OB8002")),
         Health::NoLeader => Err(Failure::new(Code::Unhealthy, "there is no leader")),
-        Health::Degraded if missing.is_empty() => Err(Failure::new(Code::Unhealthy, "a node waits for its engine")),
+        Health::Degraded if missing.is_empty() => Err(Failure::new(Code::Unhealthy, troubles(status).join("; "))),
         Health::Degraded => Err(Failure::new(Code::Unhealthy, format!("no answer from {}", missing.join(", ")))),
     }
 }
@@ -93,12 +94,26 @@ pub(crate) fn text(status: &ClusterStatus) -> Vec<String> {
         ),
         None => "engine  none yet".to_owned(),
     });
+    lines.extend(troubles(status));
+    lines.extend(table(status));
+    lines
+}
+
+/// What nodes that answer have to say of themselves.
+fn troubles(status: &ClusterStatus) -> Vec<String> {
+    let mut lines = Vec::new();
     for member in &status.members {
-        if let Some(digest) = member.status.as_ref().and_then(|node| node.stalled_for.as_ref()) {
-            lines.push(format!("{} waits for the engine {digest}", member.name));
+        let (name, Some(node)) = (&member.name, &member.status) else { continue };
+        if let Some(digest) = &node.stalled_for {
+            lines.push(format!("{name} waits for the engine {digest}"));
+        }
+        if node.suspended {
+            lines.push(format!("{name} has lost data and counts for nothing until the others have given it back"));
+        }
+        if let Some(damage) = &node.damage {
+            lines.push(format!("{name} repairs its log: {damage}"));
         }
     }
-    lines.extend(table(status));
     lines
 }
 
@@ -204,6 +219,8 @@ fn node(member: &MemberStatus) -> Value {
             "stalled_for": node.stalled_for,
             "durability": node.durability,
             "refused": node.refused,
+            "suspended": node.suspended,
+            "damage": node.damage,
         })
     });
     json!({

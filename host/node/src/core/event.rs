@@ -45,6 +45,8 @@ pub(crate) enum Event {
     TablesDurable { index: Index, bytes: u64 },
     /// The log's size on disk.
     LogBytes(u64),
+    /// Something in the log up to this index is not as it was written.
+    LogDamaged { what: String, upto: Index },
     /// A snapshot reached its peer, or did not.
     SnapshotSent { to: NodeId, at: Position, ok: bool },
     /// A peer's snapshot lies complete on this node's disk.
@@ -88,6 +90,8 @@ pub(crate) enum Action {
     ReadLog(LogRequest),
     /// The log up to here is not needed any more.
     Compact(Index),
+    /// All that was lost here is here again: the log forgets the loss.
+    SettleLoss,
     /// Into the tables, after all earlier ones.
     Apply(Vec<Ordered>),
     /// Reads whose barrier is reached.

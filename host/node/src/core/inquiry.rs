@@ -110,6 +110,8 @@ impl Core {
             chain: self.marks.told(),
             diverged: self.marks.diverged(),
             refused: self.vitals.refused,
+            suspended: raft.is_suspended(),
+            damage: self.vitals.damage.as_ref().map(|damage| damage.what.clone()),
         }
     }
 

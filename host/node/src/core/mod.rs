@@ -126,6 +126,14 @@ struct Vitals {
     tables_bytes: u64,
     log_bytes: u64,
     refused: u64,
+    damage: Option<Damage>,
+}
+
+/// A part of the log that can't be read any more.
+struct Damage {
+    what: String,
+    /// What lies behind this is sound.
+    upto: Index,
 }
 
 impl Core {
@@ -182,6 +190,7 @@ impl Core {
             Event::Applied(note) => self.on_applied(note, out),
             Event::TablesDurable { index, bytes } => self.on_tables_durable(index, bytes, out),
             Event::LogBytes(bytes) => self.vitals.log_bytes = bytes,
+            Event::LogDamaged { what, upto } => self.on_log_damaged(what, upto, out),
             Event::SnapshotSent { to, at, ok } => {
                 self.snapshots_under_way = self.snapshots_under_way.saturating_sub(1);
                 self.raft.on_snapshot_sent(to, at, ok);
@@ -236,6 +245,10 @@ impl Core {
         self.snapshots_under_way += ready.snapshots.len();
         out.extend(ready.snapshots.into_iter().map(Action::SendSnapshot));
         out.extend(ready.install.map(Action::Install));
+        if let Some(incarnation) = ready.readmitted {
+            tracing::info!(incarnation, "all that was lost here is here again: this node counts");
+            out.push(Action::SettleLoss);
+        }
     }
 
     fn on_tick(&mut self, refused: u64, out: &mut Vec<Action>) {
@@ -323,10 +336,29 @@ impl Core {
             upto = Some(end);
             self.log_bytes.pop_front();
         }
-        if let Some(upto) = upto.filter(|upto| *upto > self.raft.base().index) {
-            self.raft.compact(upto);
-            out.push(Action::Compact(upto));
+        if let Some(damage) = self.vitals.damage.take_if(|damage| damage.upto <= index) {
+            // What followers that lag want of it they can't have any more: they get a snapshot.
+            tracing::warn!(upto = %damage.upto, "the damaged part of the log is dropped: the tables hold it");
+            self.drop_log(damage.upto, out);
         }
+        if let Some(upto) = upto.filter(|upto| *upto > self.raft.base().index) {
+            self.drop_log(upto, out);
+        }
+    }
+
+    fn drop_log(&mut self, upto: Index, out: &mut Vec<Action>) {
+        self.raft.compact(upto);
+        out.push(Action::Compact(upto));
+    }
+
+    /// Repaired as soon as the tables durably hold all of it.
+    fn on_log_damaged(&mut self, what: String, upto: Index, out: &mut Vec<Action>) {
+        if self.vitals.damage.as_ref().is_none_or(|damage| damage.upto < upto) {
+            tracing::error!(%upto, "{what}");
+            self.vitals.damage = Some(Damage { what, upto });
+        }
+        let durable = Index(self.vitals.applied_durable);
+        self.on_tables_durable(durable, self.vitals.tables_bytes, out);
     }
 
     fn maybe_propose_genesis(&mut self) {

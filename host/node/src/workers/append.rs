@@ -9,7 +9,7 @@ use crate::core::Event;
 use crate::error::Halt;
 use crate::peers::{self, PeerDoor};
 use crate::settings::Durability;
-use outboard_raft::{Envelope, Index, LogAnswer, LogRequest, Persist, PersistId, Position, SnapshotMeta};
+use outboard_raft::{Envelope, Index, LogAnswer, LogPurpose, LogRequest, Persist, PersistId, Position, SnapshotMeta};
 use outboard_wal::{Wal, WalError};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -19,6 +19,10 @@ pub(crate) enum AppendJob {
     Persist(Persist),
     Read(LogRequest),
     Compact(Index),
+    /// What was lost is here again.
+    SettleLoss,
+    /// Something in this segment may not be as it was written.
+    Suspect(u32),
     /// A snapshot is about to be installed. Tables must never be ahead of the log's term and vote: first everything that waits
     /// becomes durable.
     BeforeInstall(SnapshotMeta),
@@ -82,6 +86,9 @@ impl AppendWorker {
                 Ok(())
             }
             AppendJob::Compact(upto) => self.wal.compact(upto),
+            // What makes the loss good was given to the log before, and may be forgotten only once it is durable.
+            AppendJob::SettleLoss => self.flush().and_then(|()| self.wal.settle_loss()),
+            AppendJob::Suspect(segment) => self.check(segment).map(drop),
             AppendJob::BeforeInstall(meta) => {
                 self.flush()?;
                 self.words.send(Word::Install(meta));
@@ -106,13 +113,33 @@ impl AppendWorker {
         self.wal.read(from, to, 1 << 20)
     }
 
-    /// Nothing if it was compacted away meanwhile; the core asks for a snapshot then.
+    /// Nothing if it was compacted away meanwhile; the core asks for a snapshot then. So it does for a peer when the entries are damaged.
     fn read(&mut self, request: &LogRequest) -> Result<Vec<outboard_raft::Entry>, WalError> {
         match self.wal.read(request.from, request.to, request.bytes_max) {
             Ok(entries) => Ok(entries),
             Err(WalError::NotInLog { .. }) => Ok(Vec::new()),
+            Err(error @ WalError::Corrupt { .. }) => match (request.purpose, self.wal.segment_of(request.from)) {
+                (LogPurpose::Peer(_), Some(segment)) if self.check_from(segment)? => Ok(Vec::new()),
+                (LogPurpose::Peer(_) | LogPurpose::Apply, _) => Err(error),
+            },
             Err(error) => Err(error),
         }
+    }
+
+    /// Entries that are read together may lie in two segments.
+    fn check_from(&mut self, segment: u32) -> Result<bool, WalError> {
+        Ok(self.check(segment)? || self.check(segment.saturating_add(1))?)
+    }
+
+    /// Tells the core if a segment is damaged that is written no more. A damaged one that is still written is not for now: the next start
+    /// judges it.
+    fn check(&mut self, segment: u32) -> Result<bool, WalError> {
+        let found = self.wal.check_segment(segment)?;
+        let damaged = found.is_some();
+        if let Some((error, upto)) = found {
+            self.words.event(Event::LogDamaged { what: error.to_string(), upto });
+        }
+        Ok(damaged)
     }
 
     /// One sync for all that waits; then the messages that promised it, then the core.
@@ -197,6 +224,52 @@ mod tests {
         assert!(matches!(words[..2], [Word::Event(Event::Persisted(_)), Word::Install(_)]));
         let words = words_after(&MemDisk::new(), jobs(), true).await;
         assert!(matches!(words.as_slice(), [Word::Halt(_)]), "a halt and no leave to install");
+    }
+
+    struct Nowhere;
+
+    impl PeerDoor for Nowhere {
+        fn send(&self, _: NodeId, _: outboard_net::Lane, _: bytes::Bytes) {}
+    }
+
+    /// Many batches in small segments, one bit of the first segment flipped, then this job.
+    fn words_over_damage(job: AppendJob) -> (Result<(), WalError>, Vec<Word>) {
+        let disk = MemDisk::new();
+        let options = outboard_wal::Options { segment_bytes: 1 << 10, sync: true };
+        let unrecovered = Unrecovered::open(Box::new(disk.clone()), 7, options).expect("free");
+        let (wal, _) = unrecovered.recover().expect("sound");
+        let (words, mut said) = tokio::sync::mpsc::unbounded_channel();
+        let mut worker = AppendWorker::new(wal, Durability::Sync, Arc::new(Nowhere), Words(words));
+        (1..=30).try_for_each(|number| worker.on_job(batch(number))).and_then(|()| worker.flush()).expect("written");
+        // In the first entry: behind the heads of segment and two batches, and its own batch's.
+        assert!(disk.flip_bit("00000001.wal", 64 + 3 * 96 + 10, 1));
+        let done = worker.on_job(job);
+        (done, std::iter::from_fn(|| said.try_recv().ok()).collect())
+    }
+
+    fn tells_damage(words: &[Word]) -> bool {
+        words.iter().any(|word| matches!(word, Word::Event(Event::LogDamaged { upto, .. }) if *upto >= Index(1)))
+    }
+
+    /// REGRESSIONS D5.
+    #[test]
+    fn d5_damaged_entries_are_not_sent_to_a_peer_but_told_and_never_skipped_when_applied() {
+        let read = |purpose| AppendJob::Read(LogRequest { purpose, from: Index(1), to: Index(30), bytes_max: 10_000 });
+        let (done, words) = words_over_damage(read(LogPurpose::Peer(NodeId(2))));
+        let empty = |answer: &LogAnswer| answer.entries.is_empty();
+        let answered = words.iter().any(|word| matches!(word, Word::Event(Event::LogRead(answer)) if empty(answer)));
+        assert!(done.is_ok() && answered && tells_damage(&words), "the core knows why there is nothing to send");
+        let (done, _) = words_over_damage(read(LogPurpose::Apply));
+        assert!(matches!(done, Err(WalError::Corrupt { .. })), "the node halts");
+    }
+
+    #[test]
+    fn a_suspicion_is_told_only_if_the_log_itself_confirms_it() {
+        for (segment, tells) in [(1, true), (2, false), (99, false)] {
+            let (done, words) = words_over_damage(AppendJob::Suspect(segment));
+            assert!(done.is_ok());
+            assert_eq!(tells_damage(&words), tells, "segment {segment}");
+        }
     }
 
     /// REGRESSIONS D1: nothing is acknowledged after a failed sync, nothing is retried, the node halts.

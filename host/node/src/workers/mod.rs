@@ -1,4 +1,4 @@
-//! One thread each for what blocks: the log, the tables, queries, and making the tables durable. They take jobs from a queue,
+//! One thread each for what blocks: the log, the tables, queries, making the tables durable, and reading old parts of the log again. They take jobs from a queue,
 //! tell the core what they have done, and end when their queue's sender is dropped.
 //!
 //! The queues have no bound of their own because what fills them has one: the core hands out entries within the limits of
@@ -8,6 +8,7 @@ pub(crate) mod append;
 pub(crate) mod apply;
 pub(crate) mod persist;
 pub(crate) mod query;
+pub(crate) mod scrub;
 
 use crate::core::{Event, Now};
 use crate::error::Halt;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use outboard_client::{Client, Context, Options};
 use outboard_net::{ClientConnection, Credentials};
 use outboard_node::formation::{Planned, form};
-use outboard_node::{Durability, Node, NodeSettings};
+use outboard_node::{Durability, LogCare, Node, NodeSettings};
 use outboard_wire::bulk::{BulkHeader, BulkReply, Readiness};
 use outboard_wire::client::{Answer, Consistency, Request, RequestBody, RequestId, Response};
 use outboard_wire::status::{Agreement, ClusterStatus, NodeStatus};
@@ -24,12 +24,18 @@ pub(crate) struct World {
     admin: Credentials,
     engine: Arc<[u8]>,
     cluster: u128,
+    log: LogCare,
     _folder: tempfile::TempDir,
 }
 
 impl World {
     /// So many nodes, named n1 and so on, with that engine to begin with.
     pub(crate) async fn start(nodes: u64, engine: &[u8]) -> World {
+        World::start_with_log(nodes, engine, LogCare::default()).await
+    }
+
+    /// As [`World::start`], with another log.
+    pub(crate) async fn start_with_log(nodes: u64, engine: &[u8], log: LogCare) -> World {
         let folder = tempfile::tempdir().expect("a folder");
         let addresses: BTreeMap<_, _> = (1..=nodes).zip(free_addresses(nodes)).collect();
         let plan = |(id, address): (&u64, &std::net::SocketAddr)| Planned {
@@ -46,6 +52,7 @@ impl World {
             admin: formed.admin,
             engine: engine.into(),
             cluster: formed.cluster.0,
+            log,
             _folder: folder,
         };
         for number in 1..=nodes {
@@ -74,8 +81,7 @@ impl World {
     }
 
     pub(crate) async fn restart_with(&mut self, number: u64, engine: &[u8]) {
-        let data_dir = self.dirs[&number].clone();
-        let settings = NodeSettings { data_dir, engine: engine.into(), durability: Durability::Sync, listen: None };
+        let settings = self.settings(number, engine.into());
         let node = Node::start(settings).unwrap_or_else(|error| panic!("n{number} does not start: {error}"));
         self.nodes.insert(number, node);
     }
@@ -94,10 +100,66 @@ impl World {
 
     /// Starts a node that may refuse.
     pub(crate) fn try_restart(&mut self, number: u64) -> Result<(), outboard_node::StartError> {
-        let (data_dir, engine) = (self.dirs[&number].clone(), self.engine.clone());
-        let settings = NodeSettings { data_dir, engine, durability: Durability::Sync, listen: None };
+        let settings = self.settings(number, self.engine.clone());
         self.nodes.insert(number, Node::start(settings)?);
         Ok(())
+    }
+
+    fn settings(&self, number: u64, engine: Arc<[u8]>) -> NodeSettings {
+        let (data_dir, log) = (self.dirs[&number].clone(), self.log.clone());
+        NodeSettings { data_dir, engine, durability: Durability::Sync, listen: None, log }
+    }
+
+    /// Throws away the tables alone of a node that does not run: what the log holds has to be applied again.
+    pub(crate) fn lose_tables(&self, number: u64) {
+        std::fs::remove_dir_all(self.dirs[&number].join("tables")).expect("it was there");
+    }
+
+    /// The segments of a node's log, oldest first.
+    pub(crate) fn segments(&self, number: u64) -> Vec<PathBuf> {
+        let files = std::fs::read_dir(self.dirs[&number].join("log")).expect("there is a log");
+        let paths = files.map(|file| file.expect("a folder can be read").path());
+        let mut segments: Vec<PathBuf> =
+            paths.filter(|path| path.extension().is_some_and(|end| end == "wal")).collect();
+        segments.sort();
+        segments
+    }
+
+    /// Whether files of a damaged log are kept.
+    pub(crate) fn keeps_damaged_files(&self, number: u64) -> bool {
+        let mut files = std::fs::read_dir(self.dirs[&number].join("log")).expect("there is a log");
+        files.any(|file| file.expect("a folder can be read").path().extension().is_some_and(|end| end == "damaged"))
+    }
+
+    /// Waits until the files of a damaged log are gone.
+    pub(crate) async fn until_no_damaged_files(&self, number: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.keeps_damaged_files(number) {
+            assert!(Instant::now() < deadline, "n{number} keeps files of a damaged log");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until there is no such file any more.
+    pub(crate) async fn until_gone(&self, file: &std::path::Path) {
+        let deadline = Instant::now() + PATIENCE;
+        while file.exists() {
+            assert!(Instant::now() < deadline, "{} is still there", file.display());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until a node says so of itself.
+    pub(crate) async fn until(&mut self, number: u64, what: &str, holds: impl Fn(&NodeStatus) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.status(number).await;
+            if holds(&status) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "n{number} not {what}: {status:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Throws away log and tables of a node that does not run.

@@ -160,7 +160,7 @@ async fn until_free<T, F: Future<Output = Result<T, Failure>>>(mut attempt: impl
 
 fn spawn_start(dir: PathBuf, settings: Settings) -> tokio::task::JoinHandle<Result<Node, Failure>> {
     let Settings { engine, durability } = settings;
-    let settings = NodeSettings { data_dir: dir, engine, durability, listen: None };
+    let settings = NodeSettings { data_dir: dir, engine, durability, listen: None, log: Default::default() };
     spawn_blocking(move || Node::start(settings).map_err(not_started))
 }
 
