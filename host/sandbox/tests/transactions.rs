@@ -38,7 +38,7 @@ fn applier(sandbox: &Sandbox, hand: Hand) -> Applier {
 fn a_step_that_runs_again_on_a_fresh_instance_sees_what_the_steps_before_it_wrote() {
     let sandbox = sandbox();
     // Every second run of an instance breaks after it has written.
-    let breaks = format!("(if (i32.eq (global.get $runs) (i32.const 2)) (then unreachable))");
+    let breaks = "(if (i32.eq (global.get $runs) (i32.const 2)) (then unreachable))";
     let apply = format!("{COUNT} (local.set $h {}) {PUT} {breaks} {}", look(), digit("(local.get $h)"));
     let mut applier = applier(&sandbox, Hand { apply, ..Hand::default() });
     let mut txn = transaction();

@@ -10,6 +10,7 @@
 //! `cargo test -p outboard-model` runs small versions of the worlds too.
 
 pub mod frozen;
+pub mod mutations;
 pub mod node;
 pub mod regressions;
 pub mod world;

@@ -1,23 +1,30 @@
-//! Outboard beside etcd: the same load on the same machine in one run, turn by turn.
+//! Outboard beside others: the same load on the same machine in one run, turn by turn.
 //!
 //! ```text
 //! apt-get install etcd-server protobuf-compiler        (the second one builds etcd's client)
 //! cargo run --release --manifest-path tests/versus/Cargo.toml -- \
 //!     [--seconds 10] [--rounds 3] [--outboard PATH] [--etcd-connections 16] [--json]
+//!
+//! apt-get install redis-server                         (brings redis-benchmark)
+//! cargo run --release --manifest-path tests/versus/Cargo.toml -- redis \
+//!     [--requests 100000] [--rounds 3] [--outboard PATH] [--against PATH] [--json]
 //! ```
+//!
+//! The second one is told in `redis/`; what follows is the first one, beside etcd.
 //!
 //! Three processes each, on the loopback, with data folders on the disk of this build. etcd runs with its defaults, without
 //! TLS; Outboard with its own, so with mutual TLS. Both sync to disk before a write is acknowledged, and both gets are
 //! linearizable. Both loads come from one thread: `outboard bench`, and here for etcd the same with tasks on a
 //! current-thread runtime. Both talk to their leaders. While one is measured the other one idles.
 //!
-//! It measures and prints; whether the figures are good enough is for the reader, who is told what issue 2 asks for.
+//! It measures and prints; whether the figures are good enough is for the reader, who is told what was asked for.
 
 mod claims;
 mod etcd;
 mod floor;
 mod outboard;
 mod process;
+mod redis;
 mod report;
 
 use anyhow::{Context, Result, bail};
@@ -57,16 +64,25 @@ struct Measured {
 }
 
 fn main() -> Result<()> {
-    let arguments = Arguments::parse(std::env::args().skip(1))?;
+    let mut words = std::env::args().skip(1).peekable();
+    if words.next_if_eq("redis").is_some() {
+        return redis::compare(words);
+    }
+    let arguments = Arguments::parse(words)?;
     let program = match &arguments.outboard {
         Some(path) => path.clone(),
         None => outboard::build()?,
     };
-    let exe = std::env::current_exe()?;
-    let disk = exe.parent().context("a program lies in a folder")?;
-    let folder = tempfile::Builder::new().prefix("versus-").tempdir_in(disk)?;
+    let folder = folder()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(compare(&arguments, &program, folder.path()))
+}
+
+/// On the disk of this build: a temp folder may be in memory, where a sync costs nothing.
+fn folder() -> Result<tempfile::TempDir> {
+    let exe = std::env::current_exe()?;
+    let disk = exe.parent().context("a program lies in a folder")?;
+    Ok(tempfile::Builder::new().prefix("versus-").tempdir_in(disk)?)
 }
 
 async fn compare(arguments: &Arguments, program: &Path, folder: &Path) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Three Outboard nodes, and `outboard bench` on them.
+//! Three Outboard nodes, and `outboard bench` on them. (redis-benchmark is in `redis/`.)
 
 use crate::process::{Server, free_ports, output};
 use crate::{KEYS, Load, Measured, VALUE_BYTES, WARMUP};
@@ -16,6 +16,8 @@ pub(crate) struct Cluster {
     program: PathBuf,
     context: PathBuf,
     version: String,
+    /// Where the nodes serve Redis clients; empty when they don't.
+    redis_ports: Vec<u16>,
     _servers: Vec<Server>,
 }
 
@@ -36,6 +38,15 @@ pub(crate) fn build() -> Result<PathBuf> {
 impl Cluster {
     /// Forms a cluster, starts its nodes and waits until all of them serve.
     pub(crate) fn start(program: &Path, folder: &Path) -> Result<Cluster> {
+        Cluster::start_serving(program, folder, Vec::new())
+    }
+
+    /// The same, and the nodes serve Redis clients too.
+    pub(crate) fn start_with_redis(program: &Path, folder: &Path) -> Result<Cluster> {
+        Cluster::start_serving(program, folder, free_ports(NODES)?)
+    }
+
+    fn start_serving(program: &Path, folder: &Path, redis_ports: Vec<u16>) -> Result<Cluster> {
         let ports = free_ports(NODES)?;
         let nodes: Vec<String> = (1..).zip(&ports).map(|(n, port)| format!("n{n}=127.0.0.1:{port}")).collect();
         let mut init = Command::new(program);
@@ -44,13 +55,16 @@ impl Cluster {
             let name = format!("n{number}");
             let mut command = Command::new(program);
             command.args(["start", "--data-dir"]).arg(folder.join(&name));
+            if let Some(port) = redis_ports.get(number - 1) {
+                command.args(["--redis", &format!("127.0.0.1:{port}")]);
+            }
             Server::start(&mut command, &folder.join(format!("{name}.log")))
         };
         let servers = (1..=NODES).map(start).collect::<Result<Vec<Server>>>()?;
         let version = String::from_utf8(output(Command::new(program).arg("--version"))?)?;
         let version = version.trim().replace("outboard ", "");
-        let cluster =
-            Cluster { program: program.to_owned(), context: folder.join("admin.toml"), version, _servers: servers };
+        let context = folder.join("admin.toml");
+        let cluster = Cluster { program: program.to_owned(), context, version, redis_ports, _servers: servers };
         cluster.wait_until_healthy()?;
         Ok(cluster)
     }
@@ -97,6 +111,15 @@ impl Cluster {
             p99_us: number(&latency["p99"])?,
             errors: errors.values().filter_map(Value::as_u64).sum(),
         })
+    }
+
+    /// Where the leader serves Redis clients.
+    pub(crate) fn leaders_redis_port(&self) -> Result<u16> {
+        let status = self.document(&["status"])?;
+        let name = status["leader"].as_str().with_context(|| format!("nobody leads: {status}"))?;
+        let number: usize =
+            name.trim_start_matches('n').parse().with_context(|| format!("{name} is no node of ours"))?;
+        self.redis_ports.get(number - 1).copied().context("the nodes serve no Redis clients")
     }
 
     /// Fast and wrong would be nothing: the states of all nodes are compared at the end.

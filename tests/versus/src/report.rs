@@ -165,7 +165,8 @@ fn figures(measured: Measured) -> Value {
     json!({ "per_second": per_second, "p50_us": p50_us, "p99_us": p99_us, "errors": errors })
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle one, or between the two in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }

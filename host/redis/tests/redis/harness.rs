@@ -189,6 +189,14 @@ fn read_value(stream: &mut impl BufRead, out: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
+/// Says loudly that a test didn't test, for want of this. Written past the macros, whose output a test that passes hides.
+pub(crate) fn skip(missing: &str) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("a test");
+    let said = format!("\n*** SKIPPED {name}: there is no {missing} ***\n");
+    io::stderr().write_all(said.as_bytes()).expect("stderr can be written");
+}
+
 /// A real Redis, until it is dropped; none where it is not installed, said loudly.
 pub(crate) struct Redis {
     process: Child,
@@ -211,7 +219,7 @@ impl Redis {
             .stderr(Stdio::null())
             .spawn();
         let Ok(process) = started else {
-            eprintln!("SKIPPED: there is no redis-server to compare with");
+            skip("redis-server to compare with (apt-get install redis-server)");
             return None;
         };
         let redis = Redis { process, folder };
@@ -234,7 +242,7 @@ impl Redis {
     pub(crate) fn is_7_0(&self) -> bool {
         let is = self.client().ask("INFO server").contains("redis_version:7.0.");
         if !is {
-            eprintln!("SKIPPED: the redis-server here is not 7.0");
+            skip("redis-server 7.0, but another one");
         }
         is
     }

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod commands;
+mod damage;
 mod fake;
 mod harness;
 mod order;

@@ -1,5 +1,6 @@
 //! Clients of other protocols, and bytes of no protocol at all.
 
+use crate::damage::damaged;
 use crate::fake::{Fake, Order};
 use crate::harness::{Server, array};
 use outboard_redis::Options;
@@ -106,4 +107,22 @@ fn garbage_of_every_kind_leaves_the_listener_unharmed() {
         client.rest();
     }
     assert_eq!(server.client().ask("PING"), "+PONG\r\n");
+}
+
+#[test]
+fn damage_of_every_kind_leaves_the_listener_unharmed_and_the_neighbours_served() {
+    let server = server();
+    let mut neighbour = server.client();
+    for seed in 0..1_000 {
+        let mut client = server.client();
+        client.try_send(&damaged(seed));
+        client.get_ref().shutdown(std::net::Shutdown::Write).unwrap_or_default();
+        client.rest();
+        assert_eq!(neighbour.ask("ECHO here"), "$4\r\nhere\r\n", "after seed {seed}");
+    }
+    // Nothing of all that is kept.
+    while !neighbour.ask("INFO clients").contains("connected_clients:1\r\n") {
+        std::thread::yield_now();
+    }
+    assert!(neighbour.ask("INFO memory").contains("used_memory_clients:"));
 }

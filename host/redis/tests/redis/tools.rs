@@ -1,7 +1,7 @@
 //! The tools that come with Redis, where they are installed.
 
 use crate::fake::{Fake, Order};
-use crate::harness::{Server, array};
+use crate::harness::{Server, array, skip};
 use outboard_redis::Options;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -20,7 +20,7 @@ fn run(tool: &str, server: &Server, arguments: &[&str], input: &[u8]) -> Option<
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut process) = started else {
-        eprintln!("SKIPPED: there is no {tool}");
+        skip(&format!("{tool} (apt-get install redis-tools)"));
         return None;
     };
     process.stdin.take().expect("piped").write_all(input).expect("it reads");

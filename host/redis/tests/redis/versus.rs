@@ -1,9 +1,11 @@
 //! The connection's commands, reply by reply beside a real `redis-server`.
 
+use crate::damage::damaged;
 use crate::fake::{Fake, Order};
 use crate::harness::{Client, Redis, Server, array};
 use outboard_redis::Options;
 use std::io::{Read, Write};
+use std::net::Shutdown;
 
 /// Each line is a connection: commands that are sent one after the other. Both sides must say the same to all of them.
 const ALIKE: &[&str] = &[
@@ -243,4 +245,70 @@ fn shapes_of_command_are_those_of_redis() {
 /// Kinds and counts of a reply, without the words; flags and categories differ in number.
 fn shape(reply: &str) -> Vec<char> {
     reply.split("\r\n").filter_map(|line| line.chars().next()).filter(|kind| matches!(kind, '*' | '%' | ':')).collect()
+}
+
+/// The gateway's own commands that redis-server 7.0 has too.
+const OWN: &str = "AUTH|CLIENT|CLIENT GETNAME|CLIENT HELP|CLIENT ID|CLIENT INFO|CLIENT LIST|CLIENT NO-EVICT|CLIENT SETNAME|\
+    COMMAND|COMMAND COUNT|COMMAND DOCS|COMMAND HELP|COMMAND INFO|COMMAND LIST|CONFIG|CONFIG GET|CONFIG HELP|CONFIG RESETSTAT|\
+    CONFIG REWRITE|CONFIG SET|DISCARD|ECHO|EXEC|HELLO|INFO|MULTI|PING|QUIT|READONLY|READWRITE|RESET|SELECT|TIME|UNWATCH|WAIT|\
+    WATCH|NOSUCH|CLIENT NOSUCH|COMMAND NOSUCH|CONFIG NOSUCH";
+
+#[test]
+fn every_own_command_takes_as_many_arguments_as_in_redis_and_refuses_others_in_its_words() {
+    let Some(redis) = Redis::start() else { return };
+    if !redis.is_7_0() {
+        return;
+    }
+    let server = Server::start(Fake::start(Order::AsTheyCome), Options::default());
+    let is_refusal = |reply: &str| reply.starts_with("-ERR wrong number") || reply.starts_with("-ERR unknown");
+    let (mut refused, mut different) = (0, Vec::new());
+    for name in OWN.split('|') {
+        for count in 0..6 {
+            let command = [name, &" x".repeat(count)].concat();
+            let (ours, theirs) = (say(&mut server.client(), &command), say(&mut redis.client(), &command));
+            refused += usize::from(is_refusal(&theirs));
+            if ours != theirs && (is_refusal(&ours) || is_refusal(&theirs)) {
+                different.push(format!("{command:?}:\n  {ours:?}\n  {theirs:?}"));
+            }
+        }
+    }
+    assert!(different.is_empty(), "we, and Redis:\n{}", different.join("\n"));
+    assert!(refused > 100, "only {refused} were refused");
+}
+
+#[test]
+fn damaged_streams_are_read_as_redis_reads_them_or_more_strictly() {
+    const SEEDS: u64 = 1_500;
+    let Some(redis) = Redis::start() else { return };
+    if !redis.is_7_0() {
+        return;
+    }
+    let (mut same, mut refused, mut answered) = (0, 0, 0);
+    for seed in 0..SEEDS {
+        let stream = damaged(seed);
+        // Redis takes a NUL for the end of what it was sent, and waits for the end of the line.
+        if stream.contains(&0) {
+            continue;
+        }
+        // What one took and the other refused must not show later.
+        let server = Server::start(Fake::start(Order::AsTheyCome), Options::default());
+        let (mut ours, mut theirs) = (server.client(), redis.client());
+        theirs.ask("FLUSHALL");
+        ours.try_send(&stream);
+        ours.get_ref().shutdown(Shutdown::Write).unwrap_or_default();
+        theirs.try_send(&stream);
+        theirs.get_ref().shutdown(Shutdown::Write).unwrap_or_default();
+        let (ours, theirs) = (ours.rest(), theirs.rest());
+        let of = |reply: &[u8]| reply.escape_ascii().to_string();
+        let (ours, theirs) = (of(&ours), of(&theirs));
+        // Redis does not look at the bytes where a line or a value must end.
+        let is_stricter =
+            ours.rsplit_once("-ERR Protocol error: invalid").is_some_and(|(before, _)| theirs.starts_with(before));
+        assert!(ours == theirs || is_stricter, "to seed {seed}: {}\n{ours}\n{theirs}", stream.escape_ascii());
+        same += u64::from(ours == theirs);
+        refused += u64::from(ours.contains("Protocol error"));
+        answered += u64::from(ours.ends_with("$3\\r\\nend\\r\\n"));
+    }
+    assert!(same > SEEDS / 2, "only {same} alike");
+    assert!(refused > SEEDS / 2 && answered > SEEDS / 10, "{refused} refused, {answered} read to the end");
 }

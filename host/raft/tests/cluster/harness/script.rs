@@ -14,6 +14,7 @@
 //! snapshot fail | snapshot A B tT                                 those on the way; or one of A, unasked, to B
 //! run COUNT                                                       tick everyone and stabilize, heartbeats not shown
 //! cut N | cut A B | heal                                          both ways; one way; all links
+//! readback N PEER log=2@1,3@1                                     an answer to a read for PEER, from what the disk once held
 //! hold PART N | release PART N | step PART N                      PART: disk, report, apply, reads, install
 //! crash N | start N [tail=K] | compact N I | unreachable N PEER
 //! wipe N | damage N I                                             a crash that loses the disk, or the log from I on
@@ -22,8 +23,8 @@
 
 use super::{Bulk, Part, World, show_hard_state};
 use outboard_raft::{
-    Config, Entry, Envelope, HardState, Index, Membership, MembershipChange, MembershipStep, Message, NodeId, Payload,
-    Position, ReadId, Refusal, RoleKind, Term,
+    Config, Entry, Envelope, HardState, Index, LogAnswer, LogPurpose, Membership, MembershipChange, MembershipStep,
+    Message, NodeId, Payload, Position, ReadId, Refusal, RoleKind, Term,
 };
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -205,6 +206,12 @@ fn command(world: &mut World, words: &Words) {
             let upto = Index(words.number(2));
             world.with(words.node(1), |raft| raft.compact(upto));
             world.node(words.node(1)).disk.compact(upto);
+        }
+        "readback" => {
+            let log = words.field::<String>("log").expect("what the disk once held");
+            let entries = parse_positions(&log).into_iter().map(entry_at).collect();
+            let answer = LogAnswer { purpose: LogPurpose::Peer(words.node(2)), entries };
+            world.with(words.node(1), |raft| raft.on_log_read(answer));
         }
         "unreachable" => drop(world.with(words.node(1), |raft| raft.on_unreachable(words.node(2)))),
         "run" => {
