@@ -72,6 +72,8 @@ pub(crate) const PULSE_TICKS: u32 = 20;
 pub(crate) const PERSIST_EVERY: Duration = Duration::from_secs(5);
 /// Log kept behind the durable tables for followers that lag or restart, in bytes.
 pub(crate) const LOG_KEEP_BYTES: u64 = 256 << 20;
+/// How fast the tables are read for a snapshot, in bytes per second: it shares disk and network with everything else.
+pub(crate) const SNAPSHOT_BYTES_PER_SECOND: u64 = 128 << 20;
 /// Applied entries that are committed to the store together, in bytes of commands.
 pub(crate) const APPLY_BATCH_BYTES: usize = 4 << 20;
 /// Entries of the log that are loaded into memory at a start, in bytes; the core asks for the others.

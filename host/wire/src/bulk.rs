@@ -21,7 +21,8 @@ pub enum BulkHeader {
         /// Which.
         digest: Digest,
     },
-    /// A leader sends a snapshot; frames of records follow, and [`BulkReply::Done`] comes back when it is staged.
+    /// A leader sends a snapshot: a list of chunks follows, [`BulkReply::Wanted`] comes back, then the wanted chunks follow, and
+    /// [`BulkReply::Done`] comes back when it is staged.
     Snapshot {
         /// The leader's term.
         term: u64,
@@ -44,6 +45,11 @@ pub enum BulkReply {
     Done,
     /// Not taken, or not there: why.
     Refused(String),
+    /// Of the listed chunks of a snapshot these are not here: a bit for each, the lowest first.
+    Wanted {
+        /// As many bytes as there are eights of chunks, rounded up.
+        chunks: Vec<u8>,
+    },
 }
 
 /// The outcome of a push.

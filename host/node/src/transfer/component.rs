@@ -141,7 +141,9 @@ async fn fetch(desk: &Desk, peer: NodeId, engine: &EngineRecord) -> Result<Vec<u
         BulkReply::Component { bytes } if bytes <= COMPONENT_BYTES_MAX as u64 => bytes,
         BulkReply::Component { bytes } => return Err(format!("{bytes} bytes are too many")),
         BulkReply::Refused(reason) => return Err(reason),
-        BulkReply::Pushed(_) | BulkReply::Done => return Err("an answer to something else".into()),
+        BulkReply::Pushed(_) | BulkReply::Done | BulkReply::Wanted { .. } => {
+            return Err("an answer to something else".into());
+        }
     };
     let component = read_exactly(&mut stream, bytes).await.map_err(told)?.ok_or("it ended early")?;
     if *blake3::hash(&component).as_bytes() != engine.digest.0 {

@@ -25,6 +25,8 @@ pub(crate) struct Desk {
     pub(crate) peers: Arc<[NodeId]>,
     /// Where incoming snapshots are staged.
     pub(crate) incoming: PathBuf,
+    /// Held while one comes in.
+    pub(crate) receiving: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Serves a bulk stream that somebody opened.
