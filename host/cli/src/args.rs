@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::commands::{bench, cluster, config, data, demo, engine, explain, import, leader, redis, scan, shell, start};
+use crate::commands::{
+    bench, cluster, config, data, demo, engine, explain, import, leader, recover, redis, scan, shell, start,
+};
 use crate::output::Format;
 use crate::units;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -93,6 +95,9 @@ pub(crate) enum Command {
     /// The Redis listener: a line for its file of users
     #[command(subcommand)]
     Redis(redis::RedisCommand),
+    /// A majority is gone for good: go on with the nodes that are left
+    #[command(subcommand)]
+    Recover(recover::RecoverCommand),
     /// More about an error code, or a list of all
     Explain(explain::ExplainArgs),
 }

@@ -29,6 +29,7 @@ pub(crate) enum Code {
     ValueDiffers,
     KeyExists,
     FolderNotEmpty,
+    QuorumThere,
     Unavailable,
     Timeout,
     Refused,
@@ -45,7 +46,7 @@ pub(crate) enum Code {
 
 impl Code {
     /// All that users see, in the order of their numbers within each exit code.
-    pub(crate) const ALL: [Code; 35] = [
+    pub(crate) const ALL: [Code; 36] = [
         Code::Other,
         Code::ReadFile,
         Code::WriteFile,
@@ -69,6 +70,7 @@ impl Code {
         Code::ValueDiffers,
         Code::KeyExists,
         Code::FolderNotEmpty,
+        Code::QuorumThere,
         Code::Unavailable,
         Code::Timeout,
         Code::Refused,
@@ -110,6 +112,7 @@ impl Code {
             Code::ValueDiffers => "OB4001",
             Code::KeyExists => "OB4002",
             Code::FolderNotEmpty => "OB4003",
+            Code::QuorumThere => "OB4020",
             Code::Unavailable => "OB5001",
             Code::Timeout => "OB5002",
             Code::Refused => "OB6001",

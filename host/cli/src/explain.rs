@@ -84,6 +84,11 @@ pub(crate) fn text(code: Code) -> (&'static str, &'static str) {
             "the folder is not empty",
             "A new cluster is only made in a new or an empty folder, so that nothing is overwritten.",
         ),
+        Code::QuorumThere => (
+            "nothing is to be recovered",
+            "A majority of the voters is left: started, they elect a leader and lose nothing. Recovery gives up what only the missing nodes \
+             had, and is for the case that a majority is gone for good. Nothing was changed.",
+        ),
         Code::Unavailable => (
             "the cluster is not available",
             "No node could be reached, or no majority of the nodes is up to elect a leader. It was NOT done, and is safe to repeat. \

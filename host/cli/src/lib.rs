@@ -80,6 +80,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         | Command::Engine(_)
         | Command::Leader(_)
         | Command::Cluster(_)
+        | Command::Recover(_)
         | Command::Config(_)
         | Command::Redis(_) => {}
     }

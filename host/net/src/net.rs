@@ -66,12 +66,14 @@ pub struct Options {
     /// Where those who join by a token are to be decided. Without it the node doesn't offer `outboard-join/1`, and whoever shows no
     /// certificate fails in TLS already.
     pub joins: Option<mpsc::Sender<JoinRequest>>,
+    /// How often the cluster was recovered by hand: nodes of another incarnation are fenced out, and fence this one out.
+    pub incarnation: u64,
 }
 
 impl Options {
     /// With the usual limits, and without joins.
     pub fn new(listen: impl Into<Listen>, credentials: Credentials, peers: BTreeMap<NodeId, SocketAddr>) -> Options {
-        Options { listen: listen.into(), credentials, peers, limits: Limits::default(), joins: None }
+        Options { listen: listen.into(), credentials, peers, limits: Limits::default(), joins: None, incarnation: 0 }
     }
 }
 
@@ -137,15 +139,17 @@ impl Net {
     /// Binds the port, starts accepting and dialling. Runs on the current tokio runtime; events arrive on `events`, whose capacity
     /// bounds how many batches wait: readers stop while it is full.
     pub async fn bind(options: Options, events: mpsc::Sender<NetEvent>) -> Result<Net, NetError> {
-        let Options { listen, credentials, peers, limits, joins } = options;
+        let Options { listen, credentials, peers, limits, joins, incarnation } = options;
+        let peer_protocol = tls::peer_protocol(incarnation);
         let Principal::Node(node) = *credentials.principal() else {
             return Err(NetError::NotANode { principal: credentials.principal().to_string() });
         };
-        let endpoint = endpoint(listen, &credentials, joins.is_some())?;
-        let dialler = dialler(&credentials)?;
+        let endpoint = endpoint(listen, &credentials, &peer_protocol, joins.is_some())?;
+        let dialler = dialler(&credentials, &peer_protocol)?;
         let shared = Arc::new(Shared {
             node,
             cluster: credentials.cluster(),
+            peer_protocol,
             endpoint,
             identity: RwLock::new(Identity { credentials, dialler }),
             gatekeeper: Gatekeeper::new(),
@@ -201,8 +205,9 @@ impl Net {
     /// Shows these credentials from now on, to whoever dials and to whom it dials. Connections that stand keep standing, requests under way
     /// come to their end. They must be for the same node of the same cluster under the same authority's key.
     pub fn set_credentials(&self, credentials: Credentials) -> Result<(), NetError> {
-        let dialler = dialler(&credentials)?;
-        let server = transport::server_config(&credentials, self.shared.joins.is_some())?;
+        let peer_protocol = &self.shared.peer_protocol;
+        let dialler = dialler(&credentials, peer_protocol)?;
+        let server = transport::server_config(&credentials, peer_protocol, self.shared.joins.is_some())?;
         let mut identity = self.shared.identity.write().expect("nothing panics while it holds the identity");
         identity
             .credentials
@@ -277,13 +282,18 @@ impl Drop for Net {
 }
 
 /// How peers are dialled.
-fn dialler(credentials: &Credentials) -> Result<ClientConfig, NetError> {
-    let mut dialler = ClientConfig::new(Arc::new(tls::client_config(credentials, tls::ALPN_PEER)?));
+fn dialler(credentials: &Credentials, peer_protocol: &[u8]) -> Result<ClientConfig, NetError> {
+    let mut dialler = ClientConfig::new(Arc::new(tls::client_config(credentials, peer_protocol)?));
     dialler.transport_config(transport::peer_transport());
     Ok(dialler)
 }
 
-fn endpoint(listen: Listen, credentials: &Credentials, takes_joins: bool) -> Result<Endpoint, NetError> {
+fn endpoint(
+    listen: Listen,
+    credentials: &Credentials,
+    peer_protocol: &[u8],
+    takes_joins: bool,
+) -> Result<Endpoint, NetError> {
     let socket = match listen {
         Listen::Address(address) => transport::bind(address)?,
         Listen::Socket(socket) => {
@@ -294,7 +304,7 @@ fn endpoint(listen: Listen, credentials: &Credentials, takes_joins: bool) -> Res
     let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
     let address = socket.local_addr().unwrap_or(unspecified);
     let config = transport::endpoint_config(credentials.key_pem().as_bytes());
-    let server = transport::server_config(credentials, takes_joins)?;
+    let server = transport::server_config(credentials, peer_protocol, takes_joins)?;
     Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))
         .map_err(|source| NetError::Bind { address, source })
 }
@@ -303,6 +313,8 @@ fn endpoint(listen: Listen, credentials: &Credentials, takes_joins: bool) -> Res
 pub(crate) struct Shared {
     pub(crate) node: NodeId,
     pub(crate) cluster: ClusterId,
+    /// By the cluster's incarnation.
+    pub(crate) peer_protocol: Vec<u8>,
     pub(crate) endpoint: Endpoint,
     identity: RwLock<Identity>,
     pub(crate) gatekeeper: Arc<Gatekeeper>,

@@ -151,7 +151,7 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Refusal::Protocol => "no protocol (ALPN) that both sides speak",
+            Refusal::Protocol => "no protocol (ALPN) that both sides speak: another version, or a cluster that was recovered without one of them",
             Refusal::Foreign => "the certificate belongs to another cluster",
             Refusal::NoCertificate => CloseCode::NoCertificate.text(),
             Refusal::Expired => "the certificate has expired or is not valid yet",

@@ -66,7 +66,7 @@ async fn handshake(shared: Arc<Shared>, incoming: Incoming, handshaking: Handsha
         }
         Err(_) => return refuse(&shared, address, &Cause::Silence),
     };
-    let (purpose, holder) = match introduce(&connection) {
+    let (purpose, holder) = match introduce(&shared, &connection) {
         Ok((Purpose::Join, _)) => {
             drop(handshaking);
             return enrol::serve(shared, connection).await;
@@ -113,12 +113,12 @@ enum Purpose {
 }
 
 /// What it wants and who it is, by the protocol and the certificate that TLS has settled.
-fn introduce(connection: &Connection) -> Result<(Purpose, Result<Holder, IdentityError>), ()> {
+fn introduce(shared: &Shared, connection: &Connection) -> Result<(Purpose, Result<Holder, IdentityError>), ()> {
     let data = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
     let purpose = match data.and_then(|data| data.protocol).ok_or(())?.as_slice() {
-        tls::ALPN_PEER => Purpose::Peer,
         tls::ALPN_CLIENT => Purpose::Client,
         tls::ALPN_JOIN => Purpose::Join,
+        protocol if protocol == shared.peer_protocol => Purpose::Peer,
         _ => return Err(()),
     };
     Ok((purpose, Holder::of(connection)))

@@ -26,15 +26,28 @@ use crate::credentials::Credentials;
 use crate::error::NetError;
 
 /// Node to node.
-pub(crate) const ALPN_PEER: &[u8] = b"outboard-peer/1";
+const ALPN_PEER: &str = "outboard-peer/1";
 /// Client to node.
 pub(crate) const ALPN_CLIENT: &[u8] = b"outboard-client/1";
 
 /// Somebody with a token to a node.
 pub(crate) const ALPN_JOIN: &[u8] = b"outboard-join/1";
 
+/// Node to node, of one incarnation of the cluster: nodes of two don't find a protocol that both speak. A cluster that was never recovered
+/// by hand has incarnation 0.
+pub(crate) fn peer_protocol(incarnation: u64) -> Vec<u8> {
+    match incarnation {
+        0 => ALPN_PEER.into(),
+        incarnation => format!("{ALPN_PEER}.{incarnation}").into_bytes(),
+    }
+}
+
 /// What a node shows to whoever dials it: it serves peers and clients on one port.
-pub(crate) fn server_config(credentials: &Credentials, takes_joins: bool) -> Result<QuicServerConfig, NetError> {
+pub(crate) fn server_config(
+    credentials: &Credentials,
+    peer_protocol: &[u8],
+    takes_joins: bool,
+) -> Result<QuicServerConfig, NetError> {
     let shown = Arc::new(Shown::new(credentials)?);
     let (_, _, ca) = credentials.der();
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), provider());
@@ -45,7 +58,7 @@ pub(crate) fn server_config(credentials: &Credentials, takes_joins: bool) -> Res
         .map_err(not_tls)?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(shown);
-    config.alpn_protocols = vec![ALPN_PEER.to_vec(), ALPN_CLIENT.to_vec()];
+    config.alpn_protocols = vec![peer_protocol.to_vec(), ALPN_CLIENT.to_vec()];
     if takes_joins {
         config.alpn_protocols.push(ALPN_JOIN.to_vec());
     }

@@ -85,8 +85,12 @@ fn dialler(idle: Duration, keep_alive: Duration) -> Arc<TransportConfig> {
 }
 
 /// What a node does for those who dial it.
-pub(crate) fn server_config(credentials: &Credentials, takes_joins: bool) -> Result<ServerConfig, NetError> {
-    let mut config = ServerConfig::with_crypto(Arc::new(tls::server_config(credentials, takes_joins)?));
+pub(crate) fn server_config(
+    credentials: &Credentials,
+    peer_protocol: &[u8],
+    takes_joins: bool,
+) -> Result<ServerConfig, NetError> {
+    let mut config = ServerConfig::with_crypto(Arc::new(tls::server_config(credentials, peer_protocol, takes_joins)?));
     let mut transport = common(SERVER_IDLE);
     transport.receive_window(VarInt::from_u32(STRANGER_WINDOW_BYTES));
     // Control lane or requests, and bulk.

@@ -1,13 +1,13 @@
 //! The data folder of a node, and how the folders of a new cluster are made offline.
 //!
 //! ```text
-//! DIR/node.toml    who this node is, and who the others are
+//! DIR/node.toml    who this node is, and who the others are; how often the cluster was recovered by hand
 //! DIR/identity/    certificate, key (0600), the cluster's CA certificate
 //! DIR/log/         the log                        (host/wal/FORMAT.md)
 //! DIR/tables/      the tables                     (host/store/FORMAT.md)
 //! DIR/engines/     components, by digest
 //! DIR/compiled/    their compiled forms: a cache, may be deleted
-//! DIR/incoming/    snapshots on their way: emptied at every start
+//! DIR/incoming/    snapshots on their way: their chunks outlive a start
 //! ```
 
 use crate::error::StartError;
@@ -15,7 +15,8 @@ use outboard_net::{Authority, ClusterId, Credentials, CredentialsError};
 use outboard_raft::NodeId;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
@@ -90,7 +91,13 @@ pub fn form(out: &Path, nodes: &[Planned]) -> Result<Formed, FormError> {
         let dir = out.join(&member.name);
         std::fs::create_dir_all(&dir).map_err(wrote(&dir))?;
         authority.issue_node(NodeId(member.id))?.save(&dir.join("identity"))?;
-        let file = NodeFile { format: FORMAT, cluster: cluster.to_string(), node: member.id, members: members.clone() };
+        let file = NodeFile {
+            format: FORMAT,
+            cluster: cluster.to_string(),
+            node: member.id,
+            incarnation: 0,
+            members: members.clone(),
+        };
         let text = toml::to_string(&file).expect("a node file serializes: toml knows all its shapes");
         let path = dir.join("node.toml");
         std::fs::write(&path, text).map_err(wrote(&path))?;
@@ -132,6 +139,9 @@ struct NodeFile {
     format: u32,
     cluster: String,
     node: u64,
+    /// How often the cluster was recovered by hand.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    incarnation: u64,
     members: Vec<MemberFile>,
 }
 
@@ -149,6 +159,8 @@ pub(crate) struct DataFolder {
     pub(crate) dir: PathBuf,
     pub(crate) cluster: ClusterId,
     pub(crate) node: NodeId,
+    /// Nodes of another one refuse each other.
+    pub(crate) incarnation: u64,
     pub(crate) members: BTreeMap<NodeId, crate::core::Member>,
     pub(crate) credentials: Credentials,
 }
@@ -182,7 +194,8 @@ impl DataFolder {
             return Err(not_a_node(format!("node.toml does not list {node} among the members")));
         }
         let credentials = Credentials::load(&dir.join("identity"))?;
-        let folder = DataFolder { dir: dir.to_owned(), cluster, node, members, credentials };
+        let incarnation = file.incarnation;
+        let folder = DataFolder { dir: dir.to_owned(), cluster, node, incarnation, members, credentials };
         folder.check_identity()?;
         Ok(folder)
     }
@@ -200,6 +213,25 @@ impl DataFolder {
         Ok(())
     }
 
+    /// From the next start on it is a node of this incarnation, and knows only these members.
+    pub(crate) fn refound(&self, left: &BTreeSet<NodeId>, incarnation: u64) -> Result<(), StartError> {
+        let kept = self.members.iter().filter(|(node, _)| left.contains(node));
+        let members = kept.map(|(node, member)| MemberFile {
+            id: node.0,
+            name: member.name.clone(),
+            address: member.address.clone(),
+        });
+        let (cluster, members) = (self.cluster.to_string(), members.collect());
+        let file = NodeFile { format: FORMAT, cluster, node: self.node.0, incarnation, members };
+        let text = toml::to_string(&file).expect("a node file serializes: toml knows all its shapes");
+        let (path, fresh) = (self.dir.join("node.toml"), self.dir.join("node.toml.new"));
+        let written = File::create(&fresh)
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+            .and_then(|()| std::fs::rename(&fresh, &path))
+            .and_then(|()| File::open(&self.dir)?.sync_all());
+        written.map_err(|source| StartError::Folder { path, source })
+    }
+
     /// Where the node listens, unless it is told otherwise.
     pub(crate) fn own_address(&self) -> Result<SocketAddr, StartError> {
         resolve(&self.members[&self.node].address)
@@ -210,6 +242,10 @@ impl DataFolder {
         let others = self.members.iter().filter(|(node, _)| **node != self.node);
         others.map(|(node, member)| Ok((*node, resolve(&member.address)?))).collect()
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn resolve(address: &str) -> Result<SocketAddr, StartError> {

@@ -46,4 +46,5 @@ pub use error::{Halt, HaltKind, StartError};
 pub use gateway::{Ask, Figures, Gateway};
 pub use inspect::{Inspection, inspect};
 pub use node::Node;
+pub use recovery::offline::{Plan, RecoverError, Survivor};
 pub use settings::{Durability, LogCare, NodeSettings};

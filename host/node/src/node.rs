@@ -196,7 +196,7 @@ impl Opened {
             InsertError::Io { path, source } => StartError::Folder { path, source },
         })?;
         let incoming = dir.join("incoming");
-        snapshot::clear(&incoming).map_err(|source| StartError::Folder { path: incoming.clone(), source })?;
+        snapshot::tidy(&incoming).map_err(|source| StartError::Folder { path: incoming.clone(), source })?;
         let (wal, machine, raft) = recovery.parts(log, store.clone(), library.clone())?;
         let own_engine = record(&own_engine);
         Ok(Opened { wal, store, library, own_engine, machine, raft, incoming })
@@ -233,6 +233,7 @@ impl Opened {
             control: control_seen,
             peers: peers.into(),
             incoming: self.incoming,
+            receiving: Arc::default(),
         };
         let core = Core::new(Start {
             raft: self.raft,
@@ -342,7 +343,8 @@ async fn bind(
     events: mpsc::Sender<outboard_net::NetEvent>,
 ) -> Result<Net, StartError> {
     let peers = folder.peer_addresses()?;
-    let options = outboard_net::Options::new(listen, folder.credentials.clone(), peers);
+    let mut options = outboard_net::Options::new(listen, folder.credentials.clone(), peers);
+    options.incarnation = folder.incarnation;
     Net::bind(options, events).await.map_err(|error| {
         if let NetError::Bind { source, .. } = &error
             && source.kind() == std::io::ErrorKind::AddrInUse

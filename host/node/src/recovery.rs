@@ -6,6 +6,7 @@
 //! (its word counts for nothing until the others have given it back), or not at all where there is nobody to give it back: `damage`.
 
 mod damage;
+pub(crate) mod offline;
 
 use crate::error::StartError;
 use crate::library::Library;

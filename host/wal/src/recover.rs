@@ -4,16 +4,17 @@
 //! checked and forgotten: memory is one batch and eight bytes an entry. The rules stand in `FORMAT.md`, "Recovery". Tests:
 //! `tests/crash.rs`, `tests/damage.rs`, `tests/history.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
-use outboard_raft::{HardState, Position, Term};
+use outboard_raft::{HardState, Index, Membership, Payload, Position, Term};
 
 use crate::catalog::{Catalog, START};
 use crate::disk::Disk;
 use crate::error::{Doing, WalError};
 use crate::loss::{Loss, Note};
 use crate::mend::DamagedLog;
+use crate::reader::Reader;
 use crate::record::{self, BatchHeader, BatchKind, SEGMENT_HEADER_BYTES};
 use crate::replay::{Judged, Replay};
 use crate::segment::{
@@ -21,6 +22,8 @@ use crate::segment::{
 };
 use crate::wal::Wal;
 
+/// Read ahead of an entry that is looked at.
+const READ_BYTES: usize = 256 << 10;
 /// Written again at once.
 const REWRITE_BYTES: u32 = 1 << 20;
 
@@ -121,6 +124,38 @@ impl Unrecovered {
 }
 
 impl SoundLog {
+    /// Data that had been durable was lost here before, and it is not made good.
+    pub fn loss(&self) -> Option<Loss> {
+        self.note.and_then(Note::pending)
+    }
+
+    /// As last appended.
+    pub fn hard_state(&self) -> HardState {
+        self.judged.catalog.hard_state
+    }
+
+    /// Where it ends.
+    pub fn last(&self) -> Position {
+        self.judged.catalog.last()
+    }
+
+    /// The last membership among the entries behind this one.
+    pub fn newest_membership(&self, after: Index) -> Result<Option<Membership>, WalError> {
+        let catalog = &self.judged.catalog;
+        let mut reader = Reader::new(&self.judged.segments, self.segments.disk.as_ref());
+        let mut newest = None;
+        for index in after.max(catalog.floor().index).next().0..=catalog.last().index.0 {
+            let (position, location) = (catalog.position(Index(index)), catalog.location(Index(index)));
+            let (position, location) = position.zip(location).expect("between base and last every entry has its place");
+            if let (Payload::Membership(membership), _) =
+                reader.entry(location, position, READ_BYTES).map(|(entry, bytes)| (entry.payload, bytes))?
+            {
+                newest = Some(membership);
+            }
+        }
+        Ok(newest)
+    }
+
     /// Cuts a torn tail, cleans up, begins a new life. The cut is durable on return; so is everything that [`Recovered`] tells.
     pub fn resume(mut self) -> Result<(Wal, Recovered), WalError> {
         remove(&self.segments, &self.strays)?;
@@ -191,15 +226,15 @@ fn first_of_run(segments: &BTreeSet<u32>, last: u32) -> u32 {
 impl Judged {
     fn nothing() -> Judged {
         let catalog = Catalog::starting_after(START, START, HardState { term: Term(0), vote: None });
-        Judged { segments: Vec::new(), catalog, life: 0, torn_bytes: 0 }
+        Judged { segments: VecDeque::new(), catalog, life: 0, torn_bytes: 0 }
     }
 
     /// Makes durable what was read (it may have come from memory, after only the process had died), then begins a new life.
     fn resume(mut self, mut segments: Segments, note: Option<Note>) -> Result<(Wal, Recovered), WalError> {
         if self.segments.is_empty() {
-            self.segments.push(first_segment(&mut segments)?);
+            self.segments.push_back(first_segment(&mut segments)?);
         }
-        segments.list = self.segments.into();
+        segments.list = self.segments;
         if segments.options.sync {
             write_tail_again(&segments)?;
             // All of them: the last but one may have been closed and not synced yet, earlier ones may be from a time without syncs.

@@ -4,6 +4,8 @@
 //! a bad batch in any other segment is damage. Nothing is modified here. The rules stand in `FORMAT.md`, "Recovery".
 //! Tests: `tests/crash.rs`, `tests/damage.rs`, `tests/history.rs`.
 
+use std::collections::VecDeque;
+
 use crate::catalog::{Catalog, Location};
 use crate::error::WalError;
 use crate::record::{self, ALIGN, BATCH_HEADER_BYTES, BatchHeader, BatchKind, EntryHeader};
@@ -15,7 +17,7 @@ const INDEX_MAX: u64 = u64::MAX >> 1;
 
 /// The verdict: a log that can go on.
 pub(crate) struct Judged {
-    pub(crate) segments: Vec<Segment>,
+    pub(crate) segments: VecDeque<Segment>,
     pub(crate) catalog: Catalog,
     pub(crate) life: u64,
     pub(crate) torn_bytes: u64,
@@ -40,7 +42,7 @@ impl Replay<'_> {
     /// Reads the segments of a gapless run. An error if the log can't go on.
     pub(crate) fn judge(segments: &Segments, first: u32, last: u32) -> Result<Judged, WalError> {
         let mut replay = Replay { segments, catalog: None, life: 0 };
-        let mut found = Vec::new();
+        let mut found = VecDeque::new();
         let mut torn_bytes = 0;
         for id in first..=last {
             let mut segment = open_segment(segments, id)?;
@@ -53,11 +55,11 @@ impl Replay<'_> {
                 }
                 End::Open => {
                     torn_bytes = replay.judge_tail(&segment, last)?;
-                    found.push(segment);
+                    found.push_back(segment);
                     break;
                 }
             }
-            found.push(segment);
+            found.push_back(segment);
         }
         let catalog = replay.catalog.expect("the first segment begins with a batch");
         if catalog.floor().index.0 > catalog.base().index.0 {

@@ -242,7 +242,8 @@ impl World<'_> {
 
     /// Whether one more node may have a damaged log.
     fn may_damage(&self) -> bool {
-        let damaged = |node: &SimNode| node.damage.is_some() || node.misdirecting != Misdirecting::No;
+        let damaged =
+            |node: &SimNode| node.damage.is_some() || node.is_suspended() || node.misdirecting != Misdirecting::No;
         let count = self.nodes.iter().filter(|node| damaged(node)).count();
         count < (self.nodes.len() - 1) / 2
     }

@@ -92,12 +92,21 @@ impl World<'_> {
         let (last, commit) = (live.raft().last(), live.raft().commit());
         self.trace.say(self.now, || format!("{} starts, log to {last}, tables at {commit}", node.id));
         self.trace.note(&[2, live.raft().term().0, last.index.0, commit.0]);
-        if !tolerates_forgetting(self.plan.mutation) {
+        // A node that lost data says so, and the checks are to find it if its word counts nevertheless.
+        node.lost = live.raft().is_suspended();
+        if !tolerates_forgetting(self.plan.mutation) && !node.lost {
             self.checks.on_recovered(&live, &node.promised)?;
         }
         if let Some(Damage::Misdirected) = node.damage {
             // What it hit was compacted or freed.
             self.figures.damage_harmless += 1;
+            node.damage = None;
+        }
+        if let Some(Damage::Bit { file, .. }) = &node.damage
+            && node.disk.memory().bytes_of(file).is_none()
+        {
+            // The damaged log was given up.
+            self.figures.damage_reported += 1;
             node.damage = None;
         }
         node.promised.hard_state = live.wal().hard_state();
@@ -127,7 +136,7 @@ impl World<'_> {
         } else if node.doomed {
             self.lose_power(number, 50 * MILLI);
         } else if matches!(error, StartError::Full(_)) && node.full
-            || matches!(error, StartError::Folder { .. }) && failing
+            || matches!(error, StartError::Folder { .. }) && (failing || self.plan.rate(Fault::FailedPersist).is_some())
         {
             let after = self.chances.times.scale(100 * MILLI, SECOND);
             self.plan_in(after, Step::Start { node: number });

@@ -65,6 +65,8 @@ pub(crate) struct SimNode {
     pub(crate) promised: Promised,
     pub(crate) damage: Option<Damage>,
     pub(crate) misdirecting: Misdirecting,
+    /// At its last start it had lost data.
+    pub(crate) lost: bool,
     /// Its start refused to go on; it stays down until faults are over.
     pub(crate) refused: bool,
     /// What it had can't be had again.
@@ -101,6 +103,7 @@ impl SimNode {
             promised: Promised::default(),
             damage: None,
             misdirecting: Misdirecting::No,
+            lost: false,
             refused: false,
             gone: false,
             doomed: false,
@@ -138,10 +141,16 @@ impl SimNode {
         }
     }
 
+    /// It has lost data and not got it back.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.lost && self.live.as_ref().is_none_or(|live| live.raft().is_suspended())
+    }
+
     /// Nothing is under way that must not be mixed with another fault of its disk.
     pub(crate) fn is_sound(&self) -> bool {
         self.live.is_some()
             && self.damage.is_none()
+            && !self.is_suspended()
             && self.misdirecting == Misdirecting::No
             && !self.doomed
             && !self.full

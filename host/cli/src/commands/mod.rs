@@ -9,6 +9,7 @@ pub(crate) mod engine;
 pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod leader;
+pub(crate) mod recover;
 pub(crate) mod redis;
 pub(crate) mod scan;
 pub(crate) mod shell;
@@ -37,6 +38,7 @@ pub(crate) async fn run(global: &Global, command: Command, out: &mut Output) -> 
         Command::Cluster(command) => cluster::run(command, out),
         Command::Config(command) => config::run(command, out),
         Command::Redis(command) => redis::run(command, out),
+        Command::Recover(command) => recover::run(global, command, out),
         Command::Explain(args) => explain::run(&args, out),
         Command::Start(args) => start::run(args),
     }

@@ -34,6 +34,8 @@ fn node(number: u64, role: &str, applied: u64, hash: u8) -> MemberStatus {
         chain: vec![ChainMark { index: 1_204_000, hash: [hash; 32] }],
         diverged: None,
         refused: 0,
+        suspended: false,
+        damage: None,
     };
     let rtt_us = (number > 1).then_some(210);
     MemberStatus {
