@@ -8,7 +8,9 @@ pub use outboard_wire::limits::{
 };
 
 /// Connections that are served at once, unless [`Options`](crate::Options) says otherwise.
-pub const CONNECTIONS_MAX: usize = 10_000;
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// Files that the node itself may have open beside its connections (tables, log, QUIC), for a warning where fewer are allowed.
+pub(crate) const FILES_RESERVED: u64 = 1_024;
 
 /// The longest inline command, and the longest line with a length, in bytes.
 pub const INLINE_BYTES_MAX: usize = 64 << 10;

@@ -3,7 +3,7 @@
 use crate::backend::Backend;
 use crate::connection::Connection;
 use crate::hub::{Hub, Shared, add};
-use crate::limits::{ACCEPT_PAUSE, KEEPALIVE, SWEEP_EVERY};
+use crate::limits::{ACCEPT_PAUSE, FILES_RESERVED, KEEPALIVE, SWEEP_EVERY};
 use crate::options::Options;
 use crate::outbox::{Ticket, Word};
 use crate::told::Cause;
@@ -25,6 +25,7 @@ use tokio::task::{LocalSet, spawn_local};
 /// be served with these options is for [`check_exposure`](crate::check_exposure) to say.
 pub async fn serve(listener: TcpListener, options: Options, backend: impl Backend) -> Infallible {
     let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    allow_files(options.connections_max);
     let hub = Rc::new(Hub::new(backend, options, address));
     let tasks = LocalSet::new();
     let accepting = tasks.spawn_local(accept(hub.clone(), listener));
@@ -43,6 +44,19 @@ pub async fn serve(listener: TcpListener, options: Options, backend: impl Backen
     // A listener that only looks alive would be worse.
     let Err(panicked) = ended.await;
     std::panic::resume_unwind(panicked.into_panic())
+}
+
+/// Each connection is an open file, and a shell allows some thousand of them or less: this process is allowed as many as it may have.
+fn allow_files(connections_max: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    // No number means no limit.
+    let wanted = Rlimit { current: maximum, maximum };
+    let allowed = if current == maximum || setrlimit(Resource::Nofile, wanted).is_ok() { maximum } else { current };
+    let needed = FILES_RESERVED.saturating_add(connections_max as u64);
+    if let Some(files) = allowed.filter(|files| *files < needed) {
+        tracing::warn!(files, needed, "this process may open too few files for all Redis clients: see ulimit -Hn");
+    }
 }
 
 async fn accept(hub: Rc<Hub>, listener: TcpListener) -> Infallible {
