@@ -68,6 +68,21 @@ impl Node {
         Node { id, net, events }
     }
 
+    /// A node of a cluster that was recovered by hand so often.
+    pub(crate) async fn start_of(
+        authority: &Authority,
+        id: u64,
+        socket: UdpSocket,
+        peers: &BTreeMap<NodeId, SocketAddr>,
+        incarnation: u64,
+    ) -> Node {
+        let credentials = authority.issue_node(NodeId(id)).expect("a node's certificate");
+        let (sender, events) = mpsc::channel(16);
+        let options = Options { incarnation, ..Options::new(socket, credentials, peers.clone()) };
+        let net = Net::bind(options, sender).await.expect("the net starts");
+        Node { id: NodeId(id), net, events }
+    }
+
     pub(crate) async fn event(&mut self) -> NetEvent {
         soon(self.events.recv()).await.expect("the net lives")
     }

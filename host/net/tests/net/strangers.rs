@@ -7,7 +7,7 @@ use outboard_net::{ClientConnection, Counters, Limits, NetError, Principal, Vali
 use outboard_raft::NodeId;
 use tokio::net::UdpSocket;
 
-use crate::harness::{Echo, LOOPBACK, Node, Stranger, any_node, authority, socket, soon, until};
+use crate::harness::{Echo, LOOPBACK, Node, Stranger, addresses, any_node, authority, socket, soon, until};
 
 const CLIENT: &[u8] = b"outboard-client/1";
 const PEER: &[u8] = b"outboard-peer/1";
@@ -43,6 +43,24 @@ async fn an_expired_certificate_and_one_of_the_future_are_refused() {
         until(|| echo.net.counters().refused_certificate == count).await;
     }
     echo.assert_serving().await;
+}
+
+#[tokio::test]
+async fn nodes_of_two_incarnations_of_a_cluster_refuse_each_other_and_those_of_one_meet() {
+    let authority = authority();
+    let sockets = [socket(), socket(), socket()];
+    let peers = addresses(&[&sockets[0], &sockets[1], &sockets[2]]);
+    let [one, two, three] = sockets;
+    let mut old = Node::start_of(&authority, 1, one, &peers, 0).await;
+    let mut new = Node::start_of(&authority, 2, two, &peers, 1).await;
+    let mut other = Node::start_of(&authority, 3, three, &peers, 1).await;
+    new.up(3).await;
+    other.up(2).await;
+    // Each refuses what the old one dials, and is refused where it dials it.
+    until(|| new.net.counters().refused_protocol > 0 && other.net.counters().refused_protocol > 0).await;
+    until(|| old.net.counters().refused_protocol > 0).await;
+    assert_eq!(old.net.counters().peers_connected, 0);
+    assert!(old.events.try_recv().is_err() && new.events.try_recv().is_err(), "no word of the others comes in");
 }
 
 #[tokio::test]

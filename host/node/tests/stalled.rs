@@ -1,0 +1,167 @@
+//! A leader whose disk takes nothing any more, told with whole nodes whose threads are steps of the test.
+
+use bytes::Bytes;
+use outboard_node::Durability;
+use outboard_node::stepped::{Now, Settings, SteppedNode, Waiting};
+use outboard_raft::{Config, NodeId, RoleKind};
+use outboard_sandbox::{Component, Limits, Sandbox};
+use outboard_store::MemoryStore;
+use outboard_wal::{MemDisk, Options};
+use outboard_wire::client::{Consistency, Request, RequestBody, Response};
+use std::sync::Arc;
+
+/// Far beyond what any of these stories needs.
+const TICKS_MAX: u32 = 600;
+
+struct World {
+    nodes: Vec<SteppedNode>,
+    ticks: u64,
+    /// Writes its log, and never gets an answer from its disk.
+    stalled: Option<usize>,
+}
+
+impl World {
+    fn new() -> World {
+        let sandbox = Sandbox::new(Limits::default(), None).expect("a sandbox");
+        let engine = sandbox.admit(outboard_embedded::KV_BASIC).expect("an engine");
+        let node = |id: u64| {
+            let settings = settings(id, &sandbox, &engine);
+            let opened = SteppedNode::open(settings, Box::new(MemDisk::new()), Arc::new(MemoryStore::new()), Now::default());
+            let mut node = opened.expect("new disks");
+            (1..=3).filter(|peer| *peer != id).for_each(|peer| node.on_peer_up(NodeId(peer), Now::default()));
+            node
+        };
+        World { nodes: (1..=3).map(node).collect(), ticks: 0, stalled: None }
+    }
+
+    fn now(&self) -> Now {
+        Now { wall_ms: self.ticks * 50, mono_us: self.ticks * 50_000 }
+    }
+
+    /// One tick for everybody, then whatever follows from it.
+    fn tick(&mut self) {
+        self.ticks += 1;
+        let now = self.now();
+        self.nodes.iter_mut().for_each(|node| node.tick(now));
+        while self.step() {}
+    }
+
+    fn step(&mut self) -> bool {
+        let now = self.now();
+        let mut moved = false;
+        for number in 0..self.nodes.len() {
+            let node = &mut self.nodes[number];
+            node.flush(now).expect("nothing fails");
+            if self.stalled != Some(number) && node.has_log_work() {
+                node.log_begin().and_then(|()| node.log_end()).expect("nothing fails");
+                moved = true;
+            }
+            if node.has_table_work() {
+                node.tables_step().expect("nothing fails");
+                moved = true;
+            }
+            if node.has_queries() {
+                node.queries_step(now).expect("nothing fails");
+                moved = true;
+            }
+            node.flush(now).expect("nothing fails");
+            let from = NodeId(number as u64 + 1);
+            for frame in node.take_frames() {
+                moved = true;
+                let to = &mut self.nodes[frame.to.0 as usize - 1];
+                assert!(to.on_frame(from, &frame.bytes, now), "nodes understand each other");
+            }
+        }
+        moved
+    }
+
+    fn leader(&self) -> Option<usize> {
+        let leads = |node: &SteppedNode| node.raft().role() == RoleKind::Leader;
+        let newest = |number: &usize| self.nodes[*number].raft().term();
+        (0..self.nodes.len()).filter(|number| leads(&self.nodes[*number])).max_by_key(newest)
+    }
+
+    fn until<T>(&mut self, what: &str, mut look: impl FnMut(&mut World) -> Option<T>) -> T {
+        for _ in 0..TICKS_MAX {
+            if let Some(found) = look(self) {
+                return found;
+            }
+            self.tick();
+        }
+        panic!("never: {what}");
+    }
+
+    fn ask(&mut self, number: usize, arguments: &[&'static str]) -> Waiting {
+        let arguments = arguments.iter().map(|word| Bytes::from_static(word.as_bytes())).collect();
+        let body = RequestBody::Command { arguments, consistency: Consistency::Linearizable, id: None };
+        let now = self.now();
+        self.nodes[number].on_request(Request { timeout_ms: 60_000, body }, now)
+    }
+
+    fn answer(&mut self, mut waiting: Waiting) -> Response {
+        self.until("an answer", |_| waiting.poll().expect("every request is answered"))
+    }
+}
+
+fn settings(id: u64, sandbox: &Sandbox, engine: &Arc<Component>) -> Settings {
+    fn same(config: Config) -> Config {
+        config
+    }
+    Settings {
+        node: NodeId(id),
+        voters: (1..=3).map(NodeId).collect(),
+        cluster: 7,
+        seed: id,
+        limits: same,
+        wal: Options { segment_bytes: 64 << 10, sync: true },
+        log_keep_bytes: 1 << 20,
+        durability: Durability::Sync,
+        sandbox: sandbox.clone(),
+        engine: engine.clone(),
+        components: Vec::new(),
+    }
+}
+
+fn ok() -> Response {
+    Response::Reply(Bytes::from_static(b"+OK\r\n"))
+}
+
+/// REGRESSIONS D4: heartbeats go on, commits even too, but nobody who asked this node gets an answer. It hands over, and whoever leads then
+/// answers.
+#[test]
+fn d4_a_leader_whose_disk_stalls_hands_leadership_over_and_the_cluster_goes_on() {
+    let mut world = World::new();
+    let leader = world.until("a leader", |world| world.leader());
+    let before = world.ask(leader, &["SET", "k", "before"]);
+    assert_eq!(world.answer(before), ok());
+    let term = world.nodes[leader].raft().term();
+
+    world.stalled = Some(leader);
+    let doubtful = world.ask(leader, &["SET", "k", "during"]);
+    let next = world.until("another leader", |world| world.leader().filter(|number| *number != leader));
+    assert!(world.nodes[next].raft().term() > term);
+    let after = world.ask(next, &["SET", "k", "after"]);
+    assert_eq!(world.answer(after), ok());
+
+    // Its disk wakes up: it is a follower like any other, and what was asked of it has its answer.
+    world.stalled = None;
+    assert_eq!(world.answer(doubtful), ok(), "it was committed by the others");
+    let read = world.ask(leader, &["GET", "k"]);
+    assert_eq!(world.answer(read), Response::Reply(Bytes::from_static(b"$5\r\nafter\r\n")));
+    assert_eq!(world.leader(), Some(next));
+}
+
+/// A stall is longer than what any disk does now and then.
+#[test]
+fn a_leader_whose_disk_is_merely_slow_keeps_its_office() {
+    let mut world = World::new();
+    let leader = world.until("a leader", |world| world.leader());
+    world.stalled = Some(leader);
+    let slow = world.ask(leader, &["SET", "k", "v"]);
+    for _ in 0..Config::default().stall_ticks_max / 2 {
+        world.tick();
+    }
+    world.stalled = None;
+    assert_eq!(world.answer(slow), ok());
+    assert_eq!(world.leader(), Some(leader));
+}
