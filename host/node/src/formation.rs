@@ -213,23 +213,20 @@ impl DataFolder {
         Ok(())
     }
 
-    /// From the next start on it is a node of this incarnation, and knows only these members.
-    pub(crate) fn refound(&self, left: &BTreeSet<NodeId>, incarnation: u64) -> Result<(), StartError> {
-        let kept = self.members.iter().filter(|(node, _)| left.contains(node));
-        let members = kept.map(|(node, member)| MemberFile {
-            id: node.0,
-            name: member.name.clone(),
-            address: member.address.clone(),
-        });
-        let (cluster, members) = (self.cluster.to_string(), members.collect());
-        let file = NodeFile { format: FORMAT, cluster, node: self.node.0, incarnation, members };
-        let text = toml::to_string(&file).expect("a node file serializes: toml knows all its shapes");
+    /// From the next start on it is a node of this incarnation. Nothing else in `node.toml` changes.
+    pub(crate) fn refound(&self, incarnation: u64) -> Result<(), StartError> {
         let (path, fresh) = (self.dir.join("node.toml"), self.dir.join("node.toml.new"));
-        let written = File::create(&fresh)
-            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::rename(&fresh, &path))
-            .and_then(|()| File::open(&self.dir)?.sync_all());
-        written.map_err(|source| StartError::Folder { path, source })
+        let changed = std::fs::read_to_string(&path).and_then(|text| {
+            let mut table: toml::Table = text.parse().map_err(io::Error::other)?;
+            let number = i64::try_from(incarnation).map_err(io::Error::other)?;
+            table.insert("incarnation".to_owned(), toml::Value::Integer(number));
+            let mut file = File::create(&fresh)?;
+            file.write_all(table.to_string().as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&fresh, &path)?;
+            File::open(&self.dir)?.sync_all()
+        });
+        changed.map_err(|source| StartError::Folder { path, source })
     }
 
     /// Where the node listens, unless it is told otherwise.

@@ -135,7 +135,7 @@ impl Plan {
         for survivor in &self.survivors {
             let failed = |source| RecoverError::Folder { dir: survivor.dir.clone(), source };
             let folder = DataFolder::open(&survivor.dir).map_err(failed)?;
-            folder.refound(&left, self.incarnation).map_err(failed)?;
+            folder.refound(self.incarnation).map_err(failed)?;
         }
         let leader = self.leader();
         self.found(&leader.dir, leader.node, left)
