@@ -26,7 +26,8 @@ impl World {
         let engine = sandbox.admit(outboard_embedded::KV_BASIC).expect("an engine");
         let node = |id: u64| {
             let settings = settings(id, &sandbox, &engine);
-            let opened = SteppedNode::open(settings, Box::new(MemDisk::new()), Arc::new(MemoryStore::new()), Now::default());
+            let opened =
+                SteppedNode::open(settings, Box::new(MemDisk::new()), Arc::new(MemoryStore::new()), Now::default());
             let mut node = opened.expect("new disks");
             (1..=3).filter(|peer| *peer != id).for_each(|peer| node.on_peer_up(NodeId(peer), Now::default()));
             node
