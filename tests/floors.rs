@@ -13,8 +13,8 @@ const GUESTS: [&[&str]; 3] = [&["sdk/macros"], &["sdk"], &["engines/kv", "engine
 /// Between both: the tool that makes components, and the components that the program carries. Only the top floor uses them.
 const TOOLS: [&str; 2] = ["sdk/component", "engines/embedded"];
 
-/// The harness of the tests with processes, the core on trial and the simulator stand outside.
-const OUTSIDE: [&str; 3] = ["tests", "tests/model", "tests/sim"];
+/// The harness of the tests with processes, the core on trial, the simulator and the decoders on trial stand outside.
+const OUTSIDE: [&str; 4] = ["tests", "tests/model", "tests/sim", "tests/fuzz"];
 
 /// Friends from elsewhere that only one room knows.
 const ONLY: [(&str, &str); 3] = [("wasmtime", "host/sandbox"), ("fjall", "host/store"), ("quinn", "host/net")];

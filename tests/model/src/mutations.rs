@@ -252,9 +252,9 @@ pub const ALL: [Mutation; 42] = [
     mutation(
         "caught-up",
         "a newcomer gets its vote before it has caught up",
-        "change.rs",
-        "let ready = |id: &&NodeId| self.counting(**id).is_some_and(Progress::is_caught_up);",
-        "let ready = |id: &&NodeId| self.counting(**id).is_some();",
+        "progress.rs",
+        "self.keeping_up.rounds >= ROUNDS_KEPT_UP && !self.is_suspended()",
+        "!self.is_suspended()",
     ),
     mutation(
         "living-quorum",
