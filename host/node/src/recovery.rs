@@ -4,11 +4,12 @@
 //!
 //! Invariants: the log begins at or before the tables and ends at or behind them; a node that forgot its votes does not start.
 
+use crate::control::Founders;
 use crate::error::StartError;
 use crate::library::Library;
 use crate::machine::{Machine, Stopwatch};
 use crate::settings::{ELECTION_TIMEOUT_TICKS, HEARTBEAT_TICKS, START_TAIL_BYTES};
-use outboard_raft::{Config, Entry, Index, Membership, NodeId, Payload, Position, Raft};
+use outboard_raft::{Config, Entry, Index, NodeId, Payload, Position, Raft};
 use outboard_store::Store;
 use outboard_wal::{Disk, Recovered, Unrecovered, Wal, WalError};
 use std::collections::VecDeque;
@@ -21,8 +22,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) node: NodeId,
     pub(crate) cluster: u128,
-    /// Of a cluster without a first entry.
-    pub(crate) members: Membership,
+    /// Who formed the cluster.
+    pub(crate) members: Founders,
     /// Of consensus.
     pub(crate) config: Config,
     pub(crate) stopwatch: Stopwatch,

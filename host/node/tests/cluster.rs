@@ -2,6 +2,8 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test names what it wants; all else is a failure")]
 
+#[path = "cluster/enrolment.rs"]
+mod enrolment;
 #[path = "cluster/gateway.rs"]
 mod gateway;
 #[path = "cluster/sessions.rs"]

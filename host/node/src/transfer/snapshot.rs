@@ -64,7 +64,11 @@ async fn stream_out(
     match BulkReply::decode(&frame).map_err(|error| error.to_string())? {
         BulkReply::Done => Ok(()),
         BulkReply::Refused(reason) => Err(reason),
-        BulkReply::Component { .. } | BulkReply::Pushed(_) => Err("an answer to something else".into()),
+        BulkReply::Component { .. }
+        | BulkReply::Pushed(_)
+        | BulkReply::Forbidden(_)
+        | BulkReply::Certified { .. }
+        | BulkReply::Authority { .. } => Err("an answer to something else".into()),
     }
 }
 
