@@ -1,4 +1,9 @@
-//! What is left after a kill.
+//! What is left after a kill; beside it, what is left of damaged logs and of a lost majority.
+
+#[path = "damage.rs"]
+mod damage;
+#[path = "recovery.rs"]
+mod recovery;
 
 use crate::OUTBOARD;
 use outboard_tests::{Cluster, Log, Writer};

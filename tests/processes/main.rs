@@ -5,13 +5,11 @@
 
 mod command_line;
 mod crashes;
-mod damage;
 mod demo;
 mod disks;
 mod engines;
 mod import;
 mod nemesis;
-mod recovery;
 mod redis;
 mod sessions;
 mod signals;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::commands::{
-    bench, cluster, config, data, demo, engine, explain, import, leader, recover, redis, scan, shell, start,
+    bench, client, cluster, config, data, demo, engine, explain, import, join, leader, member, recover, redis, scan,
+    shell, start, token,
 };
 use crate::output::Format;
 use crate::units;
@@ -60,8 +61,10 @@ pub(crate) enum Reads {
 pub(crate) enum Command {
     /// A throw-away cluster in this process, with a shell
     Demo(demo::DemoArgs),
-    /// Run a node until SIGTERM
+    /// Run a node until SIGTERM; on a new folder, found a cluster of one node
     Start(start::StartArgs),
+    /// Come into a cluster by a token: as a node, which runs until SIGTERM, or as a client
+    Join(join::JoinArgs),
     /// Print the value of a key
     Get(data::GetArgs),
     /// Set a key to a value
@@ -83,6 +86,15 @@ pub(crate) enum Command {
     /// The engines: inspect, push, upgrade, list, extract
     #[command(subcommand)]
     Engine(engine::EngineCommand),
+    /// The members: list, add, remove, promote, demote, replace
+    #[command(subcommand)]
+    Member(member::MemberCommand),
+    /// Tokens, which let nodes and clients in: create, list, revoke
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// The clients: list, role, revoke
+    #[command(subcommand)]
+    Client(client::ClientCommand),
     /// The leader: hand leadership over
     #[command(subcommand)]
     Leader(leader::LeaderCommand),

@@ -26,10 +26,14 @@ pub(crate) struct Key {
 }
 
 /// Every key of the file.
-pub(crate) const KEYS: [Key; 9] = [
+pub(crate) const KEYS: [Key; 13] = [
     Key { name: "data-dir", environment: "OUTBOARD_DATA_DIR", default: "" },
     Key { name: "engine", environment: "OUTBOARD_ENGINE", default: "kv" },
     Key { name: "listen", environment: "OUTBOARD_LISTEN", default: "" },
+    Key { name: "advertise", environment: "OUTBOARD_ADVERTISE", default: "" },
+    Key { name: "name", environment: "OUTBOARD_NAME", default: "" },
+    Key { name: "join", environment: "OUTBOARD_JOIN", default: "" },
+    Key { name: "token-file", environment: "OUTBOARD_TOKEN_FILE", default: "" },
     Key { name: "durability", environment: "OUTBOARD_DURABILITY", default: "sync" },
     Key { name: "log-format", environment: "OUTBOARD_LOG_FORMAT", default: "text" },
     Key { name: "redis", environment: "OUTBOARD_REDIS", default: "" },

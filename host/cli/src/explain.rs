@@ -33,7 +33,8 @@ pub(crate) fn text(code: Code) -> (&'static str, &'static str) {
         ),
         Code::NotANode => (
             "this folder holds no node",
-            "A node's folder is made by `outboard cluster init`. The message says what is missing. Nothing was changed.",
+            "A node's folder is made by `outboard start` or `outboard join` where there is nothing, or by `outboard cluster init`. The message \
+             says what is missing. Nothing was changed.",
         ),
         Code::Halted => (
             "the node halted",
@@ -70,6 +71,11 @@ pub(crate) fn text(code: Code) -> (&'static str, &'static str) {
         Code::NotConfirmed => {
             ("not confirmed", "The question was not answered with yes. Nothing was changed. --yes answers it.")
         }
+        Code::Token => (
+            "this is not a token that can be used",
+            "A token is one line: obt1_ and 72 characters. The message says whether it is something else, damaged on the way, or of another \
+             version. Nobody was asked. `outboard token create` makes another.",
+        ),
         Code::KeyNotFound => ("there is no such key", "The read was made and there is nothing under this key."),
         Code::EngineNotFound => (
             "no engine has this digest",
@@ -83,6 +89,16 @@ pub(crate) fn text(code: Code) -> (&'static str, &'static str) {
         Code::FolderNotEmpty => (
             "the folder is not empty",
             "A new cluster is only made in a new or an empty folder, so that nothing is overwritten.",
+        ),
+        Code::AtRisk => (
+            "the change would put the cluster at risk",
+            "After it, no majority of the voters would be heard, or a node would vote that has not caught up. Nothing was changed. Start the \
+             nodes that the message names, wait, or say --force: then the cluster may stand still until they are back.",
+        ),
+        Code::Conflict => (
+            "the change can't be as things stand",
+            "The message says what is in the way: a node that is no member, a vote that it has already, the only admin. Nothing was \
+             changed. `outboard member list`, `outboard token list` and `outboard client list` show what there is.",
         ),
         Code::QuorumThere => (
             "nothing is to be recovered",
@@ -106,6 +122,21 @@ pub(crate) fn text(code: Code) -> (&'static str, &'static str) {
         Code::Credentials => (
             "the credentials can't be used",
             "The context or a certificate in it is damaged. The message names the file; get it anew from whoever made the cluster.",
+        ),
+        Code::Forbidden => (
+            "this client's role does not allow it",
+            "The cluster knows the client and its role: reader, writer, operator, deployer or admin. The message says which one it takes. An \
+             admin changes it with `outboard client role NAME ROLE`. Nothing was done.",
+        ),
+        Code::Removed => (
+            "the node was removed from its cluster",
+            "The others go on without it, for good: its number is never used again. Its data folder is not needed any more. To come back, \
+             delete the folder and join as a new node with a new token.",
+        ),
+        Code::NotJoined => (
+            "the cluster doesn't let this in",
+            "The token is unknown, expired, used up or of another cluster, or the address or name can't be had; the message says which. \
+             `outboard token create` makes a new token.",
         ),
         Code::Rejected => (
             "the engine rejected the command",

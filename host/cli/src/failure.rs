@@ -74,6 +74,11 @@ impl From<ClientError> for Failure {
             ClientError::WatchBroken => Failure::new(Code::ValueDiffers, message),
             ClientError::Invalid(_) => Failure::new(Code::InvalidRequest, message),
             ClientError::Auth(_) => Failure::new(Code::Refused, message).help("outboard explain OB6001"),
+            ClientError::Conflict(_) => crate::commands::member::conflict(message),
+            ClientError::AtRisk(_) => Failure::new(Code::AtRisk, message).help(crate::commands::member::FORCE),
+            ClientError::Forbidden(_) => {
+                Failure::new(Code::Forbidden, message).help("outboard client role NAME ROLE, as an admin")
+            }
             ClientError::Refused(_) => Failure::new(Code::UpgradeRefused, message).help("outboard engine list"),
             ClientError::Protocol(_) => {
                 Failure::new(Code::Protocol, message).help("outboard --version  (on both sides)")

@@ -60,13 +60,16 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { global, mut command } = cli;
     if let Command::Start(args) = command {
         command = Command::Start(args.resolve()?);
+    } else if let Command::Join(args) = command {
+        command = Command::Join(args.resolve()?);
     }
     logging::start(&global, &command);
     let mut out = Output::stdout(global.output);
     // These two need no client; a node has threads of its own.
     match command {
         Command::Explain(args) => return commands::explain::run(&args, &mut out),
-        Command::Start(args) => return commands::start::run(args),
+        Command::Start(args) => return commands::start::run(args, None, &global),
+        Command::Join(args) => return commands::join::run(&global, args, &mut out),
         Command::Demo(_)
         | Command::Get(_)
         | Command::Put(_)
@@ -79,6 +82,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         | Command::Bench(_)
         | Command::Engine(_)
         | Command::Leader(_)
+        | Command::Member(_)
+        | Command::Token(_)
+        | Command::Client(_)
         | Command::Cluster(_)
         | Command::Recover(_)
         | Command::Config(_)

@@ -17,8 +17,15 @@ pub(crate) enum LogFormat {
 
 /// Begins logging. `OUTBOARD_LOG` (`info,outboard_net=debug`) overrides the flags.
 pub(crate) fn start(global: &Global, command: &Command) {
-    let format = if let Command::Start(args) = command { args.log_format() } else { LogFormat::Text };
-    let level = level(matches!(command, Command::Start(_)), global.verbose, global.quiet);
+    let node = if let Command::Start(args) = command {
+        Some(args)
+    } else if let Command::Join(args) = command {
+        Some(&args.start)
+    } else {
+        None
+    };
+    let format = node.map_or(LogFormat::Text, |args| args.log_format());
+    let level = level(node.is_some(), global.verbose, global.quiet);
     let filter = match std::env::var("OUTBOARD_LOG") {
         Ok(directives) => EnvFilter::builder().parse_lossy(directives),
         Err(_) => EnvFilter::builder().parse_lossy(directives(level, global.verbose)),

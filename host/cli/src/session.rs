@@ -1,5 +1,6 @@
 //! From the global flags to a client.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::args::{Global, Reads};
@@ -10,13 +11,13 @@ use outboard_client::{Client, ClientError, Consistency, Context, Options};
 /// Where a node listens unless it is told otherwise.
 pub(crate) const PORT: u16 = 4410;
 /// The context that is taken when none is named.
-const DEFAULT_CONTEXT: &str = "default";
+pub(crate) const DEFAULT_CONTEXT: &str = "default";
 
 /// The context that the flags choose, with their endpoints.
 pub(crate) fn context(global: &Global) -> Result<Context, Failure> {
     let mut context = match &global.context {
         Some(name) => Context::load(name)?,
-        None => unnamed_context(&Context::list())?,
+        None => Context::load(&unnamed(&Context::list())?)?,
     };
     if !global.endpoint.is_empty() {
         context.endpoints = global.endpoint.iter().map(|endpoint| with_port(endpoint)).collect();
@@ -33,11 +34,42 @@ pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
 pub(crate) async fn connect(global: &Global) -> Result<Client, Failure> {
     let options = options(global);
     let timeout = options.timeout;
-    Client::connect_with(&context(global)?, options).await.map_err(|error| {
+    let context = context(global)?;
+    let client = Client::connect_with(&context, options).await.map_err(|error| {
         let is_away = matches!(error, ClientError::Unavailable(_) | ClientError::Timeout(_));
         let failure = Failure::from(error);
         if is_away { failure.help(unreached(timeout)) } else { failure }
-    })
+    })?;
+    maybe_renew(global, context, &client).await;
+    Ok(client)
+}
+
+/// A context whose certificate has come to two thirds of its time gets a new one. What fails is tried again the next time.
+async fn maybe_renew(global: &Global, context: Context, client: &Client) {
+    if !client.renewal_due() {
+        return;
+    }
+    let renewed = match client.renew().await {
+        Ok(renewed) => renewed,
+        Err(error) => return tracing::warn!(%error, "the context's certificate is to be renewed, and can't be yet"),
+    };
+    let saved = path_of(global).and_then(|path| {
+        // The endpoints of the file, not those of a flag.
+        let endpoints = Context::load_file(&path).map_or(context.endpoints, |file| file.endpoints);
+        Ok(Context::new(endpoints, renewed).save(&path)?)
+    });
+    if let Err(failure) = saved {
+        tracing::warn!("the renewed certificate can't be kept: {}", failure.message);
+    }
+}
+
+/// The file of the context that the flags choose.
+fn path_of(global: &Global) -> Result<PathBuf, Failure> {
+    match &global.context {
+        Some(name) if name.contains(std::path::is_separator) || name.ends_with(".toml") => Ok(PathBuf::from(name)),
+        Some(name) => Ok(Context::path_of(name)?),
+        None => Ok(Context::path_of(&unnamed(&Context::list())?)?),
+    }
 }
 
 /// How a client of these flags behaves. Who asks one node for what it has wants that node's answer.
@@ -51,11 +83,11 @@ pub(crate) fn options(global: &Global) -> Options {
     }
 }
 
-fn unnamed_context(known: &[String]) -> Result<Context, Failure> {
+fn unnamed(known: &[String]) -> Result<String, Failure> {
     let only = if let [only] = known { Some(only.as_str()) } else { None };
     let default = known.iter().any(|name| name == DEFAULT_CONTEXT).then_some(DEFAULT_CONTEXT);
     match default.or(only) {
-        Some(name) => Ok(Context::load(name)?),
+        Some(name) => Ok(name.to_owned()),
         None if known.is_empty() => Err(Failure::new(Code::NoContext, "no cluster is known here")
             .help("outboard demo, or -c DIR/admin.toml after outboard cluster init")),
         None => Err(Failure::new(Code::NoContext, "several clusters are known here and none is chosen")
@@ -63,7 +95,7 @@ fn unnamed_context(known: &[String]) -> Result<Context, Failure> {
     }
 }
 
-fn with_port(endpoint: &str) -> String {
+pub(crate) fn with_port(endpoint: &str) -> String {
     let has_port = match endpoint.rsplit_once(':') {
         // An IPv6 address stands in brackets when a port follows.
         Some((host, port)) => port.parse::<u16>().is_ok() && (!host.contains(':') || host.ends_with(']')),
@@ -98,9 +130,9 @@ mod tests {
 
     #[test]
     fn no_context_says_what_to_type() {
-        let failure = unnamed_context(&[]).expect_err("nothing known");
+        let failure = unnamed(&[]).expect_err("nothing known");
         assert_eq!(failure.code.exit(), 2);
-        let several = unnamed_context(&["a".into(), "b".into()]).expect_err("several known");
+        let several = unnamed(&["a".into(), "b".into()]).expect_err("several known");
         assert_eq!(several.help.as_deref(), Some("-c a or -c b"));
     }
 }

@@ -101,6 +101,11 @@ pub(crate) fn misplaced(question: &str, response: &Response) -> ClientError {
         Response::Replies(_) => "a transaction's replies",
         Response::WatchBroken | Response::Watching { .. } => "a word on a watcher",
         Response::SessionOpened { .. } | Response::SessionGone | Response::Forgotten => "a word on a session",
+        Response::Members(_) => "a list of members",
+        Response::ChangeRefused { .. } | Response::Forbidden(_) => "a refusal",
+        Response::Enrolled(_) | Response::EnrolRefused(_) => "an enrolment",
+        Response::AccessLists(_) => "lists of tokens and clients",
+        Response::Certificate { .. } => "a certificate",
     };
     ClientError::Protocol(format!("{question} was answered with {kind}"))
 }

@@ -28,6 +28,15 @@ pub enum ClientError {
     /// The cluster doesn't take these credentials, or they don't take it.
     #[error("{0}")]
     Auth(String),
+    /// Nothing was changed, as things stand: a member that is none, a name that is taken. Something else has to change first.
+    #[error("{0}")]
+    Conflict(String),
+    /// Nothing was changed, because of the risk: why. It can be forced.
+    #[error("{0}")]
+    AtRisk(String),
+    /// The cluster knows this client, and its role does not allow that. Nothing was done.
+    #[error("{0}")]
+    Forbidden(String),
     /// A component was not taken, or an upgrade was refused: why. The running engine goes on.
     #[error("{0}")]
     Refused(String),
@@ -47,6 +56,9 @@ impl ClientError {
             | ClientError::WatchBroken
             | ClientError::Invalid(_)
             | ClientError::Auth(_)
+            | ClientError::Conflict(_)
+            | ClientError::AtRisk(_)
+            | ClientError::Forbidden(_)
             | ClientError::Refused(_)
             | ClientError::Protocol(_) => false,
         }

@@ -56,6 +56,7 @@ mod client;
 mod context;
 mod error;
 mod link;
+mod membership;
 mod push;
 mod reply;
 mod route;

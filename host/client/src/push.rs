@@ -39,7 +39,14 @@ impl Client {
             let why = match timeout_at(deadline, self.inner.push_once(&component, deadline, &mut progress)).await {
                 Ok(Ok(BulkReply::Pushed(pushed))) => return Ok(pushed),
                 Ok(Ok(BulkReply::Refused(why))) => return Err(ClientError::Refused(why)),
-                Ok(Ok(BulkReply::Component { .. } | BulkReply::Done | BulkReply::Wanted { .. })) => {
+                Ok(Ok(BulkReply::Forbidden(why))) => return Err(ClientError::Forbidden(why)),
+                Ok(Ok(
+                    BulkReply::Component { .. }
+                    | BulkReply::Done
+                    | BulkReply::Wanted { .. }
+                    | BulkReply::Certified { .. }
+                    | BulkReply::Authority { .. },
+                )) => {
                     return Err(ClientError::Protocol("a push was answered with something else".to_owned()));
                 }
                 Ok(Err(Attempt::End(error))) => return Err(error),

@@ -146,6 +146,9 @@ impl Inner {
                 | ClientError::Failed(_)
                 | ClientError::Invalid(_)
                 | ClientError::Auth(_)
+                | ClientError::Conflict(_)
+                | ClientError::AtRisk(_)
+                | ClientError::Forbidden(_)
                 | ClientError::Refused(_)
                 | ClientError::WatchBroken
                 | ClientError::Protocol(_)) => other,

@@ -97,6 +97,9 @@ fn judge_response(response: Response, perhaps_done: impl FnOnce(String) -> Verdi
         Response::Failed(why) => Verdict::End(ClientError::Failed(why)),
         Response::Invalid(why) => Verdict::End(ClientError::Invalid(why)),
         Response::UpgradeRefused(why) => Verdict::End(ClientError::Refused(why)),
+        Response::ChangeRefused { reason, can_be_forced: true } => Verdict::End(ClientError::AtRisk(reason)),
+        Response::ChangeRefused { reason, can_be_forced: false } => Verdict::End(ClientError::Conflict(reason)),
+        Response::Forbidden(why) => Verdict::End(ClientError::Forbidden(why)),
         done @ (Response::Reply(_)
         | Response::Status(_)
         | Response::NodeStatus(_)
@@ -106,7 +109,12 @@ fn judge_response(response: Response, perhaps_done: impl FnOnce(String) -> Verdi
         | Response::Done
         | Response::Replies(_)
         | Response::Watching { .. }
-        | Response::SessionOpened { .. }) => Verdict::Done(done),
+        | Response::SessionOpened { .. }
+        | Response::Members(_)
+        | Response::Enrolled(_)
+        | Response::EnrolRefused(_)
+        | Response::AccessLists(_)
+        | Response::Certificate { .. }) => Verdict::Done(done),
     }
 }
 
@@ -176,6 +184,8 @@ mod tests {
             Response::Invalid("too long".into()),
             Response::UpgradeRefused("n2 lacks it".into()),
             Response::WatchBroken,
+            Response::ChangeRefused { reason: "no majority".into(), can_be_forced: true },
+            Response::Forbidden("a reader".into()),
         ] {
             let verdict = judge(Outcome::Answered(response), Repeat::Harmless, 1_000);
             assert!(matches!(verdict, Verdict::End(_)), "{verdict:?}");

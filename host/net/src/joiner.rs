@@ -5,7 +5,7 @@
 //! nonsense is found out here. One attempt, no retries; run again with the same key it goes on where it was. Tests: `tests/net/enrolment.rs`.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +75,18 @@ pub async fn join(address: SocketAddr, token: &Token, offer: JoinOffer<'_>) -> R
     // Whoever doesn't answer needs no goodbye.
     timeout(GOODBYE, endpoint.wait_idle()).await.unwrap_or_default();
     joined
+}
+
+/// The address of this machine from which packets to `target` leave: what others on that way reach it at. Sends nothing. None if there
+/// is no way.
+pub fn address_towards(target: SocketAddr) -> Option<IpAddr> {
+    let any = match target {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    let socket = std::net::UdpSocket::bind(any).ok()?;
+    socket.connect(target).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
 }
 
 /// Why a join came to nothing; each says what to look at.

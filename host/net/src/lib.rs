@@ -91,7 +91,7 @@ pub use join::{
     ADVERTISED_BYTES_MAX, JOIN_ANSWER_BYTES_MAX, JOIN_DETAILS_BYTES_MAX, JOIN_REQUEST_BYTES_MAX, JoinAnswer,
     JoinRefusal, Unreadable, fuzz, is_local_only,
 };
-pub use joiner::{Admitted, JOIN_CONNECT_TIMEOUT, JoinError, JoinOffer, join};
+pub use joiner::{Admitted, JOIN_CONNECT_TIMEOUT, JoinError, JoinOffer, address_towards, join};
 pub use lane::Lane;
 pub use link::{LinkStatus, PeerSender};
 pub use net::{Limits, Listen, Net, NetEvent, Options};

@@ -33,6 +33,14 @@ pub enum StartError {
         /// Which file says what.
         what: String,
     },
+    /// The node that lived there is no member any more. Duty: delete the folder; to come back, join as a new node.
+    #[error("the node in {} was removed from its cluster: {why}", dir.display())]
+    Removed {
+        /// The data folder.
+        dir: PathBuf,
+        /// What it was told.
+        why: String,
+    },
     /// Bytes that were durable are damaged. Duty: don't delete anything; the other nodes hold the data.
     #[error("{0}")]
     Corrupt(String),
@@ -100,9 +108,9 @@ impl StartError {
     }
 }
 
-/// The node stopped by itself: going on could lose or falsify data. The others go on without it.
+/// The node stopped by itself: going on could lose or falsify data, or it is no member any more. The others go on without it.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the node halted: {reason}")]
+#[error("the node {}: {reason}", if *kind == HaltKind::Removed { "stopped" } else { "halted" })]
 pub struct Halt {
     /// Sorted for the exit code.
     pub kind: HaltKind,
@@ -121,6 +129,8 @@ pub enum HaltKind {
     Corruption,
     /// A fault of this machine below an engine (no memory, say).
     Machine,
+    /// The cluster goes on without this node, for good.
+    Removed,
 }
 
 impl From<WalError> for Halt {

@@ -17,6 +17,8 @@
 //! - [`recovery`]: from the disks to a node's parts.
 //! - [`stepped`]: the same parts without threads, for the simulator.
 //! - [`formation`]: the data folder, and how the folders of a new cluster are made.
+//! - [`enrolment`]: how somebody comes into a cluster by a token, who signs certificates, and their renewal.
+//! - [`neighbours`]: whom this node dials and lets in. [`permission`]: which client may ask what.
 //!
 //! Invariants: one order of events (propose, append, replicate, commit, apply), no side door; a reply handle travels with its
 //! entry; a failed write or sync, a damaged log and a fault below an engine halt the node ([`Halt`]) and are never retried.
@@ -24,6 +26,7 @@
 
 mod control;
 mod core;
+pub mod enrolment;
 mod error;
 pub mod formation;
 mod gateway;
@@ -31,8 +34,10 @@ mod inspect;
 mod keys;
 mod library;
 mod machine;
+mod neighbours;
 mod node;
 mod peers;
+mod permission;
 mod recovery;
 mod reply;
 mod run;

@@ -9,17 +9,19 @@
 //! | --- | --- |
 //! | `commands` | commands for the engine: alone, once within a session, several in a transaction; watching keys |
 //! | `engines` | which engine runs: the first, a switch, a component that is missing |
+//! | `access` | who belongs to the cluster: members, tokens, clients |
 //! | `batch` | what a batch collects; which part of an outcome enters the hash chain |
 //!
 //! Tests: `machine/tests.rs`, `machine/tests/`.
 
+mod access;
 mod batch;
 mod commands;
 mod engines;
 
 pub(crate) use commands::in_transaction;
 
-use crate::control::{Chain, Control, Head, Sessions, Watchers};
+use crate::control::{Chain, Control, Founders, Head, Sessions, Watchers};
 use crate::error::Halt;
 use crate::library::Library;
 use crate::reply::Reply;
@@ -76,6 +78,8 @@ pub(crate) struct Machine {
     stopwatch: Stopwatch,
     /// Distinguishes the chance of two clusters with equal logs.
     salt: u64,
+    /// Who formed the cluster: the address book of tables that have none.
+    founders: Founders,
     head: Head,
     control: Control,
     sessions: Sessions,
@@ -85,19 +89,21 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Takes up where the tables stand; `membership` is that of a cluster without a first entry.
+    /// Takes up where the tables stand; the founders are the voters of a cluster without a first entry.
     pub(crate) fn open(
         store: Arc<dyn Store>,
         library: Library,
-        membership: Membership,
+        founders: Founders,
         salt: u64,
         stopwatch: Stopwatch,
     ) -> Result<Machine, StoreError> {
         let view = store.view();
-        let head = Head::load(&*view)?.unwrap_or_else(|| Head::genesis(membership));
-        let control = Control::load(&*view, &head)?;
+        let genesis = || Head::genesis(Membership::of_voters(founders.keys().copied()));
+        let head = Head::load(&*view)?.unwrap_or_else(genesis);
+        let control = Control::load(&*view, &head, &founders)?;
         let (sessions, watchers) = (Sessions::load(&*view)?, Watchers::load(&*view)?);
-        let mut machine = Machine { store, library, stopwatch, salt, head, control, sessions, watchers, applier: None };
+        let mut machine =
+            Machine { store, library, stopwatch, salt, founders, head, control, sessions, watchers, applier: None };
         machine.try_load();
         Ok(machine)
     }
@@ -143,9 +149,7 @@ impl Machine {
         let (outcome, response) = match &entry.payload {
             Payload::Noop => (outcome::EMPTY, Response::Done),
             Payload::Membership(membership) => {
-                self.head.membership = membership.clone();
-                self.control.voters = self.head.voters();
-                batch.control_changed = true;
+                self.on_membership(membership, batch)?;
                 (outcome::EMPTY, Response::Done)
             }
             Payload::Command(bytes) => self.command(index, bytes, batch)?,
@@ -187,6 +191,10 @@ impl Machine {
                 self.sessions.close(*session);
                 Ok((outcome::CONTROL, Response::Done))
             }
+            Command::Access(command) => {
+                batch.control_changed = true;
+                Ok((outcome::CONTROL, self.access_command(command, &mut batch.txn)?))
+            }
             Command::Genesis(_) | Command::EngineStage(_) | Command::EngineVote(_) | Command::Upgrade(_) => {
                 batch.control_changed = true;
                 Ok((outcome::CONTROL, self.control_command(index, &stamped.command, &mut batch.txn)?))
@@ -219,7 +227,7 @@ impl Machine {
         let view = self.store.view();
         let head = Head::load(&*view)?.ok_or(StoreError::Corrupt { what: "a snapshot without a head".into() })?;
         assert!(head.position == meta.position, "a snapshot stands where it says");
-        self.control = Control::load(&*view, &head)?;
+        self.control = Control::load(&*view, &head, &self.founders)?;
         self.sessions = Sessions::load(&*view)?;
         self.watchers = Watchers::load(&*view)?;
         self.head = head;

@@ -1,12 +1,14 @@
 //! One node: opened from its folder, run on threads of its own, stopped or killed by its owner.
 
 use crate::core::{Core, Event, Start};
+use crate::enrolment::{self, Signer};
 use crate::error::{Halt, HaltKind, StartError};
-use crate::formation::DataFolder;
+use crate::formation::{self, DataFolder};
 use crate::gateway::{Entrance, Gateway};
 use crate::inspect::record;
 use crate::library::{InsertError, Library};
 use crate::machine::Machine;
+use crate::neighbours;
 use crate::peers::PeerDoor;
 use crate::recovery::{Recovery, raft_config};
 use crate::run::{Ending, Jobs, Loop};
@@ -19,12 +21,13 @@ use crate::workers::query::QueryWorker;
 use crate::workers::scrub;
 use crate::workers::{Clock, Slot, Word, Words};
 use outboard_net::{ClusterId, Net, NetError};
-use outboard_raft::{Membership, NodeId, Raft};
+use outboard_raft::{NodeId, Raft};
 use outboard_sandbox::{Limits, Sandbox};
 use outboard_store::{DiskStore, Store};
 use outboard_wal::{FileDisk, Scrubber, Wal};
 use outboard_wire::command::EngineRecord;
 use outboard_wire::status::ChainMark;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,7 +55,7 @@ impl Node {
         let folder = DataFolder::open(&settings.data_dir)?;
         let listen = settings.listen.map_or_else(|| folder.own_address(), Ok)?;
         let opened = Opened::open(&folder, &settings)?;
-        let (id, cluster, name) = (folder.node, folder.cluster, folder.members[&folder.node].name.clone());
+        let (id, cluster, name) = (folder.node, folder.cluster, folder.own.name.clone());
         let (words, from_workers) = mpsc::unbounded_channel();
         let words = Words(words);
         let (told, started) = channel();
@@ -170,7 +173,7 @@ impl Opened {
             dir,
             node: folder.node,
             cluster: folder.cluster.0,
-            members: Membership::of_voters(folder.members.keys().copied()),
+            members: folder.founders.clone(),
             config: raft_config(folder.node.0 ^ u64::from(std::process::id()) << 32 ^ (folder.cluster.0 as u64)),
             wall_ms: Clock::start().now().wall_ms,
             stopwatch,
@@ -214,7 +217,8 @@ impl Opened {
         let Inlets { words, from_workers, entrance } = inlets;
         let clock = Clock::start();
         let (net_sender, net_events) = mpsc::channel(NET_EVENTS_MAX);
-        let net = match bind(&folder, listen, net_sender).await {
+        let (joins_sender, joins) = mpsc::channel(enrolment::JOINS_MAX);
+        let net = match bind(&folder, listen, net_sender, joins_sender).await {
             Ok(net) => Arc::new(net),
             Err(error) => {
                 told.send(Err(error)).unwrap_or_default();
@@ -224,20 +228,22 @@ impl Opened {
         let door: Arc<dyn PeerDoor> = Arc::new(net.sender());
         let slot = Slot::new(self.machine.publish());
         let (control, control_seen) = watch::channel(self.machine.control());
-        let peers: Vec<NodeId> = folder.members.keys().copied().filter(|node| *node != folder.node).collect();
+        let access = neighbours::access(&control_seen.borrow());
+        net.set_access(access.clone());
         let desk = Desk {
+            id: folder.node,
             net: net.clone(),
             library: self.library.clone(),
             words: words.clone(),
             slot: slot.clone(),
             control: control_seen,
-            peers: peers.into(),
+            signer: Signer::new(folder.authority.clone()),
             incoming: self.incoming,
             receiving: Arc::default(),
         };
         let core = Core::new(Start {
             raft: self.raft,
-            members: folder.members.clone(),
+            own: folder.own.clone(),
             cluster: folder.cluster.to_string(),
             durability: settings.durability.name(),
             own_engine: self.own_engine,
@@ -252,7 +258,7 @@ impl Opened {
             log_keep_bytes: LOG_KEEP_BYTES,
             now: clock.now(),
         });
-        let name = folder.members[&folder.node].name.clone();
+        let name = folder.own.name.clone();
         let append = AppendWorker::new(self.wal, settings.durability, door.clone(), words.clone());
         let (log, log_jobs) = channel();
         let apply = ApplyWorker::new(self.machine, slot.clone(), words.clone(), log.clone());
@@ -265,10 +271,19 @@ impl Opened {
         let jobs = Jobs { log, tables: workers.tables.clone(), queries: workers.queries.clone() };
         tracing::info!(node = %folder.node, address = %net.local_addr(), cluster = %folder.cluster, "listening");
         told.send(Ok(net.local_addr())).unwrap_or_default();
+        tokio::spawn(neighbours::keep_dialling(desk.clone(), folder.known));
+        tokio::spawn(neighbours::heed_farewells(desk.clone()));
+        tokio::spawn(enrolment::look_after_identity(desk.clone(), folder.dir.clone()));
+        tokio::spawn(enrolment::serve_joins(desk.clone(), folder.founders, joins));
         let id = folder.node;
         let words = from_workers;
-        let ending = Loop { core, id, clock, desk, door, jobs, net_events, words, control, entrance }.run().await;
-        if let Ending::Stopped = ending {
+        let ending =
+            Loop { core, id, clock, desk, door, jobs, net_events, words, control, entrance, access }.run().await;
+        if let Ending::Removed(reason) = &ending {
+            formation::mark_removed(&folder.dir, reason)
+                .unwrap_or_else(|error| tracing::warn!(%error, "the removal can't be noted in the folder"));
+        }
+        if let Ending::Stopped | Ending::Removed(_) = ending {
             net.close().await;
         }
         drop(net);
@@ -319,7 +334,7 @@ impl Workers {
     fn end(self, ending: Ending) -> Result<(), Halt> {
         let Workers { tables, queries, persist, scrub, threads } = self;
         drop((tables, queries, scrub));
-        if let Ending::Stopped = ending {
+        if let Ending::Stopped | Ending::Removed(_) = ending {
             persist.send(PersistJob::Last).unwrap_or_default();
         }
         drop(persist);
@@ -329,6 +344,7 @@ impl Workers {
         }
         match ending {
             Ending::Halted(halt) => Err(halt),
+            Ending::Removed(reason) => Err(Halt { kind: HaltKind::Removed, reason }),
             Ending::Stopped | Ending::Killed if broken => {
                 Err(Halt { kind: HaltKind::Machine, reason: "a worker broke a rule; the log above tells which".into() })
             }
@@ -341,10 +357,15 @@ async fn bind(
     folder: &DataFolder,
     listen: SocketAddr,
     events: mpsc::Sender<outboard_net::NetEvent>,
+    joins: mpsc::Sender<outboard_net::JoinRequest>,
 ) -> Result<Net, StartError> {
-    let peers = folder.peer_addresses()?;
-    let mut options = outboard_net::Options::new(listen, folder.credentials.clone(), peers);
-    options.incarnation = folder.incarnation;
+    // Who is dialled is looked up once it listens.
+    let peers = BTreeMap::new();
+    let options = outboard_net::Options {
+        joins: Some(joins),
+        incarnation: folder.incarnation,
+        ..outboard_net::Options::new(listen, folder.credentials.clone(), peers)
+    };
     Net::bind(options, events).await.map_err(|error| {
         if let NetError::Bind { source, .. } = &error
             && source.kind() == std::io::ErrorKind::AddrInUse

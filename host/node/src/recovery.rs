@@ -8,11 +8,12 @@
 mod damage;
 pub(crate) mod offline;
 
+use crate::control::Founders;
 use crate::error::StartError;
 use crate::library::Library;
 use crate::machine::{Machine, Stopwatch};
 use crate::settings::{ELECTION_TIMEOUT_TICKS, HEARTBEAT_TICKS, START_TAIL_BYTES};
-use outboard_raft::{Config, Entry, Index, Membership, NodeId, Payload, Position, Raft, Suspension};
+use outboard_raft::{Config, Entry, Index, NodeId, Payload, Position, Raft, Suspension};
 use outboard_store::Store;
 use outboard_wal::{Disk, Loss, Recovered, Unrecovered, Verdict, Wal, WalError};
 use std::collections::VecDeque;
@@ -25,8 +26,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) node: NodeId,
     pub(crate) cluster: u128,
-    /// Of a cluster without a first entry.
-    pub(crate) members: Membership,
+    /// Who formed the cluster.
+    pub(crate) members: Founders,
     /// Of consensus.
     pub(crate) config: Config,
     /// Names a loss that is discovered now.

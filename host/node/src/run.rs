@@ -3,10 +3,13 @@
 
 use crate::control::Control;
 use crate::core::{Action, Core, Event};
+use crate::enrolment;
 use crate::error::Halt;
 use crate::gateway::{Ask, Entrance};
 use crate::machine::Ordered;
+use crate::neighbours;
 use crate::peers::{self, PeerDoor};
+use crate::permission;
 use crate::reply::{GatewayReply, Reply};
 use crate::settings::TICK;
 use crate::transfer::snapshot::Staged;
@@ -15,9 +18,9 @@ use crate::workers::append::AppendJob;
 use crate::workers::apply::ApplyJob;
 use crate::workers::{Clock, Word};
 use bytes::Bytes;
-use outboard_net::{Counters, NetEvent};
+use outboard_net::{Access, Counters, NetEvent, Principal, Responder};
 use outboard_raft::{NodeId, SnapshotMeta};
-use outboard_wire::client::{Request, Response};
+use outboard_wire::client::{Request, RequestBody, Response};
 use outboard_wire::peer::PeerMessage;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +42,8 @@ pub(crate) struct Jobs {
 pub(crate) enum Ending {
     /// As the operator wished: leadership is handed over.
     Stopped,
+    /// This node is no member any more: why.
+    Removed(String),
     /// As kill -9.
     Killed,
     Halted(Halt),
@@ -56,6 +61,8 @@ pub(crate) struct Loop {
     pub(crate) words: mpsc::UnboundedReceiver<Word>,
     pub(crate) control: watch::Sender<Arc<Control>>,
     pub(crate) entrance: Entrance,
+    /// In force.
+    pub(crate) access: Access,
 }
 
 /// Everything that one turn has taken.
@@ -86,6 +93,7 @@ impl Loop {
                     Word::Event(event) => self.on_word(event, &mut actions),
                     Word::Install(meta) => self.install(meta),
                     Word::Halt(halt) => return Ending::Halted(halt),
+                    Word::Removed(reason) => return Ending::Removed(reason),
                     Word::Kill => return Ending::Killed,
                     Word::Begin(begin) => begin(),
                 }
@@ -150,9 +158,9 @@ impl Loop {
                     }
                 }
             }
-            NetEvent::Client { requests, .. } => {
+            NetEvent::Client { from, requests } => {
                 for (encoded, responder) in requests {
-                    self.on_request(encoded, Reply::Client(responder), actions);
+                    self.on_request(&from.principal, encoded, responder, actions);
                 }
             }
             NetEvent::PeerUp(peer) => self.core.on_event(Event::PeerUp(peer), now, actions),
@@ -161,13 +169,23 @@ impl Loop {
         }
     }
 
-    fn on_request(&mut self, encoded: Bytes, reply: Reply, actions: &mut Vec<Action>) {
+    fn on_request(&mut self, asker: &Principal, encoded: Bytes, responder: Responder, actions: &mut Vec<Action>) {
+        let reply = Reply::Client;
         match Request::decode(&encoded) {
             Ok(request) => {
+                let component = self.core.component().map(Arc::as_ref);
+                if let Some(why) = permission::refusal(&self.control.borrow(), component, asker, &request.body) {
+                    return reply(responder).send(Response::Forbidden(why));
+                }
+                if let RequestBody::Renew { request } = request.body {
+                    let (desk, asker) = (self.desk.clone(), asker.clone());
+                    return drop(tokio::spawn(enrolment::renew_client(desk, asker, request, responder)));
+                }
+                let reply = reply(responder);
                 let event = Event::Request { request, encoded: Some(encoded), reply };
                 self.core.on_event(event, self.clock.now(), actions);
             }
-            Err(error) => reply.send(Response::Invalid(error.to_string())),
+            Err(error) => reply(responder).send(Response::Invalid(error.to_string())),
         }
     }
 
@@ -176,6 +194,7 @@ impl Loop {
             && let Some((control, _)) = &note.control
         {
             self.control.send_replace(control.clone());
+            self.set_access(control);
         }
         let staged = if let Event::SnapshotStaged { meta, .. } = &event { Some(self.staged_path(meta)) } else { None };
         let told =
@@ -186,6 +205,15 @@ impl Loop {
         }
         if let Some(path) = staged {
             self.settle_staged(path, actions);
+        }
+    }
+
+    /// Whoever is out is cut off at once.
+    fn set_access(&mut self, control: &Control) {
+        let access = neighbours::access(control);
+        if access != self.access {
+            self.access = access.clone();
+            self.desk.net.set_access(access);
         }
     }
 
@@ -228,6 +256,9 @@ impl Loop {
             Action::SendSnapshot(request) => drop(tokio::spawn(snapshot::send(self.desk.clone(), request))),
             Action::PrepareEngine(engine) => drop(tokio::spawn(component::prepare(self.desk.clone(), engine))),
             Action::Stopped => return Some(Ending::Stopped),
+            Action::Leave(at) => {
+                return Some(Ending::Removed(format!("it is no member any more, as of entry {at}")));
+            }
         }
         None
     }

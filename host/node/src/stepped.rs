@@ -11,6 +11,7 @@
 //! wait in the loop's queue. A step that ends in a [`Halt`] ends the node: drop it.
 //! Left out, because the product has it in tasks: how snapshots and components travel. The owner moves them.
 
+use crate::control::{Founders, Member};
 use crate::core::{Action, Core, Event, Start, Verdict};
 use crate::error::{Halt, StartError};
 use crate::library::Library;
@@ -24,7 +25,7 @@ use crate::workers::apply::{ApplyJob, ApplyWorker};
 use crate::workers::query::QueryWorker;
 use crate::workers::{Slot, Word, Words, persist};
 use bytes::Bytes;
-use outboard_raft::{Config, Entry, Membership, NodeId, Position, Raft, SnapshotMeta, SnapshotRequest, Term};
+use outboard_raft::{Config, Entry, NodeId, Position, Raft, SnapshotMeta, SnapshotRequest, Term};
 use outboard_sandbox::{Component, Sandbox};
 use outboard_store::{Store, StoreError};
 use outboard_wal::{Disk, Wal};
@@ -32,7 +33,7 @@ use outboard_wire::client::{Request, Response};
 use outboard_wire::command::{Digest, EngineRecord};
 use outboard_wire::peer::PeerMessage;
 use outboard_wire::status::{ChainMark, NodeStatus};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -159,11 +160,17 @@ impl SteppedNode {
         now: Now,
     ) -> Result<SteppedNode, StartError> {
         let dir = format!("node {}", settings.node);
+        let member = |node: &NodeId| {
+            let (name, address) = (node.to_string(), format!("{node}:1"));
+            (*node, Member { name, address })
+        };
+        let founders: Founders = settings.voters.iter().map(member).collect();
+        let (_, own) = member(&settings.node);
         let recovery = Recovery {
             dir: Path::new(&dir),
             node: settings.node,
             cluster: settings.cluster,
-            members: Membership::of_voters(settings.voters.iter().copied()),
+            members: founders,
             config: (settings.limits)(raft_config(settings.seed)),
             wall_ms: now.wall_ms,
             stopwatch: || 0,
@@ -177,13 +184,9 @@ impl SteppedNode {
         let words = Words(words);
         let (log, log_jobs) = channel();
         let slot = Slot::new(machine.publish());
-        let member = |node: &NodeId| {
-            let (name, address) = (node.to_string(), format!("{node}:1"));
-            (*node, crate::core::Member { name, address })
-        };
         let core = Core::new(Start {
             raft,
-            members: settings.voters.iter().map(member).collect::<BTreeMap<_, _>>(),
+            own,
             cluster: format!("{:032x}", settings.cluster),
             durability: settings.durability.name(),
             own_engine: crate::inspect::record(&settings.engine),
@@ -334,7 +337,7 @@ impl SteppedNode {
                 }
                 Word::Install(meta) => self.install(meta),
                 Word::Halt(halt) => return Err(halt),
-                Word::Kill | Word::Begin(_) => unreachable!("nobody here says it"),
+                Word::Removed(_) | Word::Kill | Word::Begin(_) => unreachable!("nobody here says it"),
             }
         }
         self.core.flush(now, &mut self.actions);
@@ -364,7 +367,7 @@ impl SteppedNode {
             Action::Query(queries) => self.queries.extend(queries),
             Action::SendSnapshot(request) => wants.snapshots.push(request),
             Action::PrepareEngine(engine) => wants.engines.push(engine),
-            Action::Stopped => wants.stopped = true,
+            Action::Stopped | Action::Leave(_) => wants.stopped = true,
         }
     }
 

@@ -4,6 +4,8 @@
 
 #[path = "cluster/damage.rs"]
 mod damage;
+#[path = "cluster/enrolment.rs"]
+mod enrolment;
 #[path = "cluster/gateway.rs"]
 mod gateway;
 #[path = "cluster/sessions.rs"]

@@ -29,6 +29,36 @@ pub enum BulkHeader {
         /// Where it stands.
         meta: WireSnapshotMeta,
     },
+    /// A node that does not hold the authority's key asks one that may: sign for this key. The answer is [`BulkReply::Certified`].
+    Certify(Certify),
+    /// A voter asks for the authority's key, to sign itself. The answer is [`BulkReply::Authority`].
+    Authority,
+}
+
+/// A key that is to get a certificate. The node that signs believes nothing but its own replicated state and the asker's certificate.
+#[derive(Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Certify {
+    /// A request in PKCS #10, DER.
+    pub request: Vec<u8>,
+    /// Who it is for.
+    pub holder: Holder,
+}
+
+/// Who gets a certificate.
+#[derive(Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Holder {
+    /// The asking node itself: a renewal.
+    Asker,
+    /// A client that asked the asking node by its present certificate.
+    Client {
+        /// Its name.
+        name: String,
+    },
+    /// Whoever came in by this token with this key.
+    ByToken {
+        /// The token's number.
+        token: u64,
+    },
 }
 
 /// A frame that answers on a bulk stream.
@@ -45,6 +75,22 @@ pub enum BulkReply {
     Done,
     /// Not taken, or not there: why.
     Refused(String),
+    /// Whoever asks may not do this: which role may.
+    Forbidden(String),
+    /// The signed certificate.
+    Certified {
+        /// In PEM.
+        certificate: String,
+        /// The authority's, in PEM.
+        authority: String,
+    },
+    /// The authority, as a voter may have it.
+    Authority {
+        /// In PEM.
+        certificate: String,
+        /// In PEM: a secret.
+        key: String,
+    },
     /// Of the listed chunks of a snapshot these are not here: a bit for each, the lowest first.
     Wanted {
         /// As many bytes as there are eights of chunks, rounded up.

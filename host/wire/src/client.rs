@@ -2,6 +2,7 @@
 //! [`Response::NotDone`] and [`Response::Overloaded`] were not, [`Response::Unknown`] perhaps, [`Response::Rejected`] was
 //! decided, alike on every node.
 
+use crate::access::{AccessCommand, AccessLists, EnrolRefusal, Enrolled, MemberChange, MemberInfo};
 use crate::bulk::Readiness;
 use crate::codec::{self, CodecError};
 pub use crate::command::RequestId;
@@ -81,6 +82,26 @@ pub enum RequestBody {
     SessionClose {
         /// Its number.
         session: u64,
+    },
+    /// Who the members are, as the leader sees them.
+    MemberList,
+    /// Change the members. Safe to send again where doing it twice is refused.
+    MemberChange {
+        /// What is to change.
+        change: MemberChange,
+        /// Even if voters are silent or a learner lags.
+        forced: bool,
+        /// Only say whether it would be taken.
+        dry_run: bool,
+    },
+    /// Change who belongs to the cluster and what each may do.
+    Access(AccessCommand),
+    /// Every token and every client.
+    AccessLists,
+    /// A new certificate for whoever asks, for the key of this request (PKCS #10).
+    Renew {
+        /// In DER.
+        request: Bytes,
     },
 }
 
@@ -166,6 +187,30 @@ pub enum Response {
     SessionGone,
     /// Decided before: the request was done, and its reply is not kept any more.
     Forgotten,
+    /// The members.
+    Members(Vec<MemberInfo>),
+    /// Somebody belongs to the cluster from now on.
+    Enrolled(Enrolled),
+    /// Decided: nobody came in.
+    EnrolRefused(EnrolRefusal),
+    /// Nothing was changed: why. Asking again is refused again until something else has changed.
+    ChangeRefused {
+        /// For a person.
+        reason: String,
+        /// It is refused because of the risk, and can be forced.
+        can_be_forced: bool,
+    },
+    /// Every token and every client.
+    AccessLists(Box<AccessLists>),
+    /// Whoever asks may not do this: which role may. Nothing was done.
+    Forbidden(String),
+    /// A new certificate.
+    Certificate {
+        /// In PEM.
+        certificate: String,
+        /// The authority's, in PEM.
+        authority: String,
+    },
 }
 
 /// One engine that the cluster knows.
@@ -230,7 +275,12 @@ impl RequestBody {
             | RequestBody::Watch { .. }
             | RequestBody::Unwatch { .. }
             | RequestBody::SessionOpen
-            | RequestBody::SessionClose { .. } => None,
+            | RequestBody::SessionClose { .. }
+            | RequestBody::MemberList
+            | RequestBody::MemberChange { .. }
+            | RequestBody::Access(_)
+            | RequestBody::AccessLists
+            | RequestBody::Renew { .. } => None,
         }
     }
 
@@ -247,7 +297,12 @@ impl RequestBody {
             | RequestBody::Watch { .. }
             | RequestBody::Unwatch { .. }
             | RequestBody::SessionOpen
-            | RequestBody::SessionClose { .. } => {}
+            | RequestBody::SessionClose { .. }
+            | RequestBody::MemberList
+            | RequestBody::MemberChange { .. }
+            | RequestBody::Access(_)
+            | RequestBody::AccessLists
+            | RequestBody::Renew { .. } => {}
         }
     }
 }

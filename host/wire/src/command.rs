@@ -1,5 +1,6 @@
 //! What the entries of the log say: a command for the engine, or one for the control state beside it.
 
+use crate::access::AccessCommand;
 use crate::codec::{self, Blob, CodecError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -69,6 +70,8 @@ pub enum Command<'a> {
         /// Its number.
         session: u64,
     },
+    /// Who belongs to the cluster, and what each may do.
+    Access(AccessCommand),
 }
 
 /// The name of a request within a session (Ongaro's thesis, section 6.3): the same for each attempt at it, so that it is
@@ -133,7 +136,11 @@ impl Stamped<'_> {
             Command::Transaction { commands, .. } => commands.iter().map(|c| bytes(c) + 4).sum::<usize>() + 64,
             Command::Watch { keys, .. } => bytes(keys) + 32,
             Command::Unwatch { .. } | Command::SessionOpen | Command::SessionClose { .. } => 32,
-            Command::Genesis(_) | Command::EngineStage(_) | Command::EngineVote(_) | Command::Upgrade(_) => 128,
+            Command::Genesis(_)
+            | Command::EngineStage(_)
+            | Command::EngineVote(_)
+            | Command::Upgrade(_)
+            | Command::Access(_) => 128,
         };
         codec::encode_into(self, Vec::with_capacity(room))
     }

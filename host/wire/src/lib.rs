@@ -1,5 +1,5 @@
 //! The bytes on the wire and in entries: what nodes tell each other ([`peer`]), what clients ask ([`client`]), how long
-//! transfers begin ([`bulk`]) and what the log's entries say ([`command`]). serde and postcard, little-endian varints.
+//! transfers begin ([`bulk`]), what the log's entries say ([`command`]) and who belongs to the cluster ([`access`]). serde and postcard, little-endian varints.
 //!
 //! Every message starts with [`codec::VERSION`]; another version is an error that says so, never a guess. Decoding takes
 //! bytes from outside: it returns errors and never panics, and what it allocates is bounded by the message's own length.
@@ -7,6 +7,7 @@
 //!
 //! Tests: beside each file; decoding of damaged messages in `codec.rs`.
 
+pub mod access;
 pub mod bulk;
 pub mod client;
 mod codec;

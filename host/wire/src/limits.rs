@@ -40,3 +40,22 @@ pub const TRANSACTION_COMMANDS_MAX: usize = 1_024;
 pub const TRANSACTION_BYTES_MAX: usize = 8 << 20;
 /// The replies of all commands of one transaction together, in bytes.
 pub const TRANSACTION_REPLY_BYTES_MAX: usize = 8 << 20;
+
+/// Nodes of a cluster at once: more make it slower, not safer.
+pub const MEMBERS_MAX: usize = 15;
+/// Numbers that a cluster gives to nodes in its life; none is given twice.
+pub const NODE_NUMBERS_MAX: u64 = 10_000;
+/// Tokens that the cluster knows at once.
+pub const TOKENS_MAX: usize = 1_000;
+/// Keys that may come in by all tokens together: each stays in its token's record.
+pub const TOKEN_USES_ALL_MAX: u64 = 10_000;
+/// The longest time that a token lets new ones in, in milliseconds: 30 days.
+pub const TOKEN_LASTS_MS_MAX: u64 = 30 * 24 * 3_600_000;
+/// A token is kept for so long after its time, so that an interrupted join goes on, in milliseconds: 7 days.
+pub const TOKEN_KEPT_MS: u64 = 7 * 24 * 3_600_000;
+/// Clients that the cluster knows at once, the revoked among them.
+pub const CLIENTS_MAX: usize = 10_000;
+/// The longest name of a node or client, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+/// The longest address of a node, in bytes: a DNS name, a colon and a port.
+pub const ADDRESS_BYTES_MAX: usize = 260;

@@ -125,7 +125,16 @@ impl World<'_> {
             | Response::Transferred { .. }
             | Response::Watching { .. }
             | Response::SessionOpened { .. }
-            | Response::Done => return violation("answers", format!("{operation} was answered {response:?}")),
+            | Response::Done
+            | Response::Members(_)
+            | Response::Enrolled(_)
+            | Response::EnrolRefused(_)
+            | Response::ChangeRefused { .. }
+            | Response::AccessLists(_)
+            | Response::Forbidden(_)
+            | Response::Certificate { .. } => {
+                return violation("answers", format!("{operation} was answered {response:?}"));
+            }
         }
         let operation = &self.operations[number];
         self.figures.answered += u64::from(operation.answered.is_some());

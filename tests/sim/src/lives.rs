@@ -179,7 +179,7 @@ impl World<'_> {
                 [Fault::FailedSync, Fault::FailedPersist].iter().any(|fault| self.plan.rate(*fault).is_some())
             }
             HaltKind::Corruption => node.damage.is_some() || node.misdirecting == Misdirecting::Landed,
-            HaltKind::Machine => false,
+            HaltKind::Machine | HaltKind::Removed => false,
         };
         if !explained {
             return violation("halts", format!("{} halts without a reason: {}", node.id, halt.reason));

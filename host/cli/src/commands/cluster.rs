@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use clap::{Args, Subcommand};
 use outboard_client::Context;
-use outboard_node::formation::{self, FormError, Planned};
+use outboard_node::formation::{self, FormError, Planned, Signing};
 use serde_json::json;
 
 /// The admin's context in the new cluster's folder.
@@ -30,6 +30,9 @@ pub(crate) struct InitArgs {
     /// A new or empty folder for all of it
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Keep the authority's key off the nodes: then no tokens, and certificates are renewed by hand
+    #[arg(long)]
+    offline_ca: bool,
     /// Don't ask
     #[arg(short, long)]
     yes: bool,
@@ -50,7 +53,8 @@ pub(crate) fn run(command: ClusterCommand, out: &mut Output) -> Result<(), Failu
     if !args.yes && io::stdin().is_terminal() {
         confirm(&format!("make {summary}"))?;
     }
-    let formed = formation::form(&args.out, &args.nodes).map_err(not_formed)?;
+    let signing = if args.offline_ca { Signing::Offline } else { Signing::Nodes };
+    let formed = formation::form_with(&args.out, &args.nodes, signing).map_err(not_formed)?;
     let endpoints = args.nodes.iter().map(|node| node.address.clone()).collect();
     let context_path = args.out.join(ADMIN_CONTEXT);
     Context::new(endpoints, formed.admin).save(&context_path)?;
@@ -79,7 +83,7 @@ fn next_steps(node_dirs: &[PathBuf], out: &Path, context: &Path) -> String {
     }
     text.push_str(&format!("then:\n  outboard -c {} status\n", context.display()));
     text.push_str(&format!(
-        "keep {} offline: who has it can join anything to this cluster\n",
+        "keep {} to yourself: who has it can join anything to this cluster\n",
         out.join("ca").display()
     ));
     text

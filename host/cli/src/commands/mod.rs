@@ -1,6 +1,7 @@
 //! One file or folder per noun.
 
 pub(crate) mod bench;
+pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod config;
 pub(crate) mod data;
@@ -8,13 +9,16 @@ pub(crate) mod demo;
 pub(crate) mod engine;
 pub(crate) mod explain;
 pub(crate) mod import;
+pub(crate) mod join;
 pub(crate) mod leader;
+pub(crate) mod member;
 pub(crate) mod recover;
 pub(crate) mod redis;
 pub(crate) mod scan;
 pub(crate) mod shell;
 pub(crate) mod start;
 pub(crate) mod status;
+pub(crate) mod token;
 
 use crate::args::{Command, Global};
 use crate::failure::Failure;
@@ -34,12 +38,16 @@ pub(crate) async fn run(global: &Global, command: Command, out: &mut Output) -> 
         Command::Shell(args) => shell::run(global, args, out).await,
         Command::Bench(args) => bench::run(global, args, out).await,
         Command::Engine(command) => engine::run(global, command, out).await,
+        Command::Member(command) => member::run(global, command, out).await,
+        Command::Token(command) => token::run(global, command, out).await,
+        Command::Client(command) => client::run(global, command, out).await,
         Command::Leader(command) => leader::run(global, command, out).await,
         Command::Cluster(command) => cluster::run(command, out),
         Command::Config(command) => config::run(command, out),
         Command::Redis(command) => redis::run(command, out),
         Command::Recover(command) => recover::run(global, command, out),
         Command::Explain(args) => explain::run(&args, out),
-        Command::Start(args) => start::run(args),
+        Command::Start(args) => start::run(args, None, global),
+        Command::Join(args) => join::run(global, args, out),
     }
 }

@@ -5,13 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::args::Global;
 use crate::code::Code;
 use crate::commands::engine::component;
+use crate::commands::join;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::logging::LogFormat;
 use crate::redis::{Listener, RedisArgs};
 use clap::{Args, ValueEnum};
+use outboard_net::Token;
+use outboard_node::formation;
 use outboard_node::{Durability, Halt, HaltKind, Node, NodeSettings, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,7 +29,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(9);
 /// Flags of `start`.
 #[derive(Args, Debug)]
 pub(crate) struct StartArgs {
-    /// The node's folder, made by cluster init
+    /// The node's folder; a new or empty one becomes a cluster of one node, or joins
     #[arg(long, env = "OUTBOARD_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The engine of a cluster that has none yet: a file, kv or kv-basic [default: kv]
@@ -33,7 +37,19 @@ pub(crate) struct StartArgs {
     engine: Option<String>,
     /// Listen here instead of the address in the folder
     #[arg(long, env = "OUTBOARD_LISTEN", value_name = "IP:PORT")]
-    listen: Option<SocketAddr>,
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where others reach a new node [default: where it listens]
+    #[arg(long, env = "OUTBOARD_ADVERTISE", value_name = "HOST:PORT")]
+    pub(crate) advertise: Option<String>,
+    /// What a new node, or a client, is to be called
+    #[arg(long, env = "OUTBOARD_NAME", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Where a new node joins a cluster; it never makes one of its own then
+    #[arg(long, env = "OUTBOARD_JOIN", value_name = "HOST:PORT")]
+    pub(crate) join: Option<String>,
+    /// A file with the token to join by
+    #[arg(long, env = "OUTBOARD_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// When a write is acknowledged: sync on a majority's disks, or none (may lose writes with the power) [default: sync]
     #[arg(long, env = "OUTBOARD_DURABILITY", value_enum)]
     durability: Option<DurabilityArg>,
@@ -61,11 +77,29 @@ impl StartArgs {
             data_dir: self.data_dir.or_else(|| file.path_of("data-dir")),
             engine: self.engine.or_else(|| file.text("engine").map(str::to_owned)),
             listen: self.listen.map_or_else(|| file.address("listen"), |address| Ok(Some(address)))?,
+            advertise: self.advertise.or_else(|| file.text("advertise").map(str::to_owned)),
+            name: self.name.or_else(|| file.text("name").map(str::to_owned)),
+            join: self.join.or_else(|| file.text("join").map(str::to_owned)),
+            token_file: self.token_file.or_else(|| file.path_of("token-file")),
             durability: self.durability.map_or_else(|| file.choice("durability"), |choice| Ok(Some(choice)))?,
             log_format: self.log_format.map_or_else(|| file.choice("log-format"), |choice| Ok(Some(choice)))?,
             redis,
             config: file.path,
         })
+    }
+
+    /// Of a node that joins there, in this folder unless another one is given.
+    pub(crate) fn joining(self, seed: String, data_dir: PathBuf) -> StartArgs {
+        StartArgs { join: Some(seed), data_dir: self.data_dir.or(Some(data_dir)), ..self }
+    }
+
+    /// From the environment or a file.
+    pub(crate) fn token(&self) -> Result<Option<Token>, Failure> {
+        match (std::env::var("OUTBOARD_TOKEN"), &self.token_file) {
+            (Ok(text), _) => join::parse(&text).map(Some),
+            (Err(_), Some(path)) => join::read(path).map(Some),
+            (Err(_), None) => Ok(None),
+        }
     }
 
     pub(crate) fn log_format(&self) -> LogFormat {
@@ -91,18 +125,30 @@ impl From<DurabilityArg> for Durability {
     }
 }
 
-pub(crate) fn run(args: StartArgs) -> Result<(), Failure> {
-    let data_dir = args.data_dir.ok_or_else(|| {
-        Failure::new(Code::Usage, "which folder? A node's folder is made by outboard cluster init")
+/// The runtime of whatever waits for signals or for the cluster.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| Failure::new(Code::Other, format!("the runtime can't start: {error}")))
+}
+
+/// Runs a node; on a vacant folder it is made first.
+pub(crate) fn run(args: StartArgs, token: Option<Token>, global: &Global) -> Result<(), Failure> {
+    let data_dir = args.data_dir.clone().ok_or_else(|| {
+        Failure::new(Code::Usage, "which folder? A new or empty one becomes a cluster of one node")
             .help("--data-dir DIR")
     })?;
     let durability = Durability::from(args.durability.unwrap_or(DurabilityArg::Sync));
     let listener = Listener::prepare(&args.redis)?;
     let engine = component::named(args.engine.as_deref().unwrap_or("kv"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Code::Other, format!("the runtime can't start: {error}")))?;
+    let runtime = runtime()?;
+    match (formation::holds_node(&data_dir), &token) {
+        (true, Some(token)) => join::check_same_cluster(&data_dir, token)?,
+        (true, None) => {}
+        (false, _) => {
+            let token = if token.is_none() && args.join.is_some() { args.token()? } else { token };
+            runtime.block_on(join::make_node(&args, &data_dir, token, global.timeout))?;
+        }
+    }
     let settings = NodeSettings {
         data_dir,
         engine: Arc::from(engine.bytes.as_ref()),
@@ -179,6 +225,7 @@ impl Signals {
     }
 }
 
+const COME_BACK: &str = "delete the folder; to come back: outboard join HOST:PORT TOKEN";
 const MAKE_ROOM: &str = "make room and start again";
 
 /// Why a node didn't start.
@@ -187,9 +234,10 @@ pub(crate) fn not_started(error: StartError) -> Failure {
     match error {
         StartError::Locked { .. } => Failure::new(Code::Locked, message).help("stop the other node first"),
         StartError::NotANode { .. } => {
-            Failure::new(Code::NotANode, message).help("outboard cluster init --nodes n1=HOST:4410,… --out DIR")
+            Failure::new(Code::NotANode, message).help("outboard start --data-dir DIR, on a new or empty folder")
         }
         StartError::OtherCluster { .. } => Failure::new(Code::NotANode, message).help("name the right folder"),
+        StartError::Removed { .. } => Failure::new(Code::Removed, message).help(COME_BACK),
         StartError::Corrupt(_) => Failure::new(Code::Corrupt, message).help("delete nothing; outboard explain OB8001"),
         StartError::Full(_) => Failure::new(Code::DiskFull, message).help(MAKE_ROOM),
         StartError::Folder { .. } => Failure::new(Code::Folder, message),
@@ -205,6 +253,7 @@ pub(crate) fn halted(halt: Halt) -> Failure {
     let message = halt.to_string();
     match halt.kind {
         HaltKind::Corruption => Failure::new(Code::Corrupt, message).help("delete nothing; outboard explain OB8001"),
+        HaltKind::Removed => Failure::new(Code::Removed, message).help(COME_BACK),
         HaltKind::Full => Failure::new(Code::DiskFull, message).help(MAKE_ROOM),
         HaltKind::Disk | HaltKind::Machine => Failure::new(Code::Halted, message).help("outboard explain OB1009"),
     }

@@ -8,28 +8,39 @@
 //! | 2 | digest, node (8 bytes, big-endian) | `EngineVote` |
 //! | 3 | session (8 bytes, big-endian) | a version byte and the session: last use, settled up to where, replies by sequence |
 //! | 4 | watcher (8 bytes, big-endian) | a version byte and the watcher: last use, whether it is broken, its keys |
+//! | 5 | node (8 bytes, big-endian) | a version byte and the node: name, address, what it is to become ([`Directory`]) |
+//! | 5 | `next` | the number of the next node (8 bytes, big-endian) |
+//! | 6 | token (8 bytes, big-endian) | a version byte and the token's record ([`Permissions`]) |
+//! | 7 | client's name | a version byte and the client: its role, whether it is revoked |
+//!
+//! Tables without an address book are those of a cluster that never changed its members: the book is that of the founders.
 //!
 //! Head, sessions and watchers are written once per batch and are not part of the hash chain (batches differ between nodes); the
 //! others are. [`Control`] is published to the core with every change; [`Sessions`] and [`Watchers`] change with nearly every entry
 //! and stay with the machine. Never: I/O, clocks. Tests: here and beside each file.
 
+mod access;
 mod chain;
+mod directory;
 mod head;
 mod sessions;
 mod upgrade;
 mod watchers;
 
+pub(crate) use access::{Permissions, principal_of};
 pub(crate) use chain::{Chain, MARK_EVERY, Marks, RECENT_MARKS};
+pub(crate) use directory::{Directory, Founders, Listed, Member, is_name};
 pub(crate) use head::{Active, Head};
 pub(crate) use sessions::{Asked, Sessions};
 pub(crate) use watchers::Watchers;
 
-use outboard_raft::NodeId;
+use outboard_raft::{Membership, NodeId};
 use outboard_store::{StoreError, Table, Transaction, View};
 use outboard_wire::bulk::Readiness;
 use outboard_wire::client::EngineInfo;
 use outboard_wire::command::{Digest, EngineRecord, EngineVote};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub(crate) const HEAD: Table = Table::control(0);
 const ENGINES: Table = Table::control(1);
@@ -46,12 +57,23 @@ pub(crate) struct Control {
     /// None before the first leader has spoken.
     pub(crate) active: Option<Active>,
     pub(crate) voters: BTreeSet<NodeId>,
+    /// As of the last applied entry.
+    pub(crate) membership: Membership,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) permissions: Arc<Permissions>,
 }
 
 impl Control {
     /// Reads it back from the tables.
-    pub(crate) fn load(view: &dyn View, head: &Head) -> Result<Control, StoreError> {
-        let mut control = Control { active: head.active.clone(), voters: head.voters(), ..Control::default() };
+    pub(crate) fn load(view: &dyn View, head: &Head, founders: &Founders) -> Result<Control, StoreError> {
+        let mut control = Control {
+            active: head.active.clone(),
+            voters: head.voters(),
+            membership: head.membership.clone(),
+            directory: Arc::new(Directory::load(view, founders)?),
+            permissions: Arc::new(Permissions::load(view)?),
+            ..Control::default()
+        };
         for (_, value) in read_all(view, ENGINES)? {
             let engine = EngineRecord::decode(&value).map_err(|_| damaged("list of engines"))?;
             control.engines.insert(engine.digest, engine);

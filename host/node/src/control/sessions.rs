@@ -226,7 +226,14 @@ fn size(kept: &Option<Response>) -> usize {
             | Response::Watching { .. }
             | Response::SessionOpened { .. }
             | Response::SessionGone
-            | Response::Forgotten,
+            | Response::Forgotten
+            | Response::Members(_)
+            | Response::Enrolled(_)
+            | Response::EnrolRefused(_)
+            | Response::ChangeRefused { .. }
+            | Response::AccessLists(_)
+            | Response::Forbidden(_)
+            | Response::Certificate { .. },
         ) => 0,
     };
     bytes + REPLY_OVERHEAD_BYTES

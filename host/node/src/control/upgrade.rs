@@ -69,6 +69,7 @@ mod tests {
             engines: [running, next].into_iter().map(|e| (e.digest, e)).collect(),
             votes: votes.into_iter().map(|v| ((v.digest, NodeId(v.node)), v)).collect(),
             voters: [1, 2, 3].map(NodeId).into(),
+            ..Control::default()
         }
     }
 

@@ -106,6 +106,8 @@ pub(crate) enum Action {
     ResumeApply,
     /// Nothing more will be wanted: leave.
     Stopped,
+    /// As `Stopped`, for good: this node was taken out of the membership at this index.
+    Leave(Index),
 }
 
 /// A read that may run.

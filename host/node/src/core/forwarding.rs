@@ -75,6 +75,8 @@ impl Core {
             }
             RequestBody::Transaction { id: Some(_), .. } => Again::Named,
             RequestBody::Transaction { id: None, .. } => Again::IfNotDone,
+            // A second attempt at these is refused or changes nothing, but its answer would be another.
+            RequestBody::MemberChange { .. } | RequestBody::Access(_) => Again::IfNotDone,
             RequestBody::EngineUpgrade { .. } | RequestBody::LeaderTransfer { .. } | RequestBody::Control { .. } => {
                 Again::Never
             }
@@ -84,7 +86,10 @@ impl Core {
             | RequestBody::Watch { .. }
             | RequestBody::Unwatch { .. }
             | RequestBody::SessionOpen
-            | RequestBody::SessionClose { .. } => Again::Harmless,
+            | RequestBody::SessionClose { .. }
+            | RequestBody::MemberList
+            | RequestBody::AccessLists
+            | RequestBody::Renew { .. } => Again::Harmless,
         }
     }
 

@@ -30,7 +30,7 @@ impl Core {
     pub(super) fn on_status(&mut self, reply: Reply, out: &mut Vec<Action>) {
         let me = self.raft.id();
         let request = Request { timeout_ms: INQUIRY_TIMEOUT_MS as u32, body: RequestBody::NodeStatus }.encode();
-        let peers: Vec<NodeId> = self.members.keys().copied().filter(|node| *node != me).collect();
+        let peers: Vec<NodeId> = self.control.directory.nodes().filter(|node| *node != me).collect();
         let mut waiting = BTreeMap::new();
         for to in peers.into_iter().filter(|peer| self.up.contains(peer)) {
             let ticket = self.waiting.new_ticket();
@@ -75,24 +75,23 @@ impl Core {
 
     fn cluster_status(&self, mut heard: BTreeMap<NodeId, (NodeStatus, u64)>) -> ClusterStatus {
         let (me, voters) = (self.raft.id(), &self.raft.membership().voters);
-        let members = self.members.iter().map(|(node, member)| {
-            let told = if *node == me { Some((self.node_status(), None)) } else { None };
-            let told = told.or_else(|| heard.remove(node).map(|(status, rtt)| (status, Some(rtt))));
+        let members = self.control.directory.iter().map(|(node, member)| {
+            let told = if node == me { Some((self.node_status(), None)) } else { None };
+            let told = told.or_else(|| heard.remove(&node).map(|(status, rtt)| (status, Some(rtt))));
             let (status, rtt_us) = told.map_or((None, None), |(status, rtt)| (Some(status), rtt));
             let (name, address) = (member.name.clone(), member.address.clone());
-            MemberStatus { node: node.0, name, address, voter: voters.contains(node), rtt_us, status }
+            MemberStatus { node: node.0, name, address, voter: voters.contains(&node), rtt_us, status }
         });
         ClusterStatus { cluster: self.cluster.clone(), asked: me.0, members: members.collect() }
     }
 
     pub(crate) fn node_status(&self) -> NodeStatus {
         let raft = &self.raft;
-        let member = self.members.get(&raft.id());
         let active = self.control.active.as_ref();
         NodeStatus {
             node: raft.id().0,
-            name: member.map_or_else(String::new, |member| member.name.clone()),
-            address: member.map_or_else(String::new, |member| member.address.clone()),
+            name: self.own.name.clone(),
+            address: self.own.address.clone(),
             role: raft.role().to_string(),
             term: raft.term().0,
             leader: raft.leader().map(|leader| leader.0),
@@ -118,10 +117,10 @@ impl Core {
     /// For listeners on this node.
     pub(crate) fn figures(&self) -> Figures {
         let raft = &self.raft;
-        let members = self.members.iter();
+        let members = self.control.directory.iter();
         Figures {
             node: raft.id().0,
-            name: self.members.get(&raft.id()).map_or_else(String::new, |member| member.name.clone()),
+            name: self.own.name.clone(),
             cluster: self.cluster.clone(),
             role: raft.role().to_string(),
             leader: self.leader_hint(),

@@ -45,7 +45,20 @@ impl Core {
                 let command = command.clone();
                 self.lead_control(&command, asked);
             }
-            RequestBody::Status | RequestBody::NodeStatus | RequestBody::EngineList => {
+            RequestBody::MemberList => asked.reply.send(Response::Members(self.members())),
+            RequestBody::MemberChange { change, forced, dry_run } => {
+                let (change, how) = (*change, (*forced, *dry_run));
+                self.lead_member_change(change, how, asked, out);
+            }
+            RequestBody::Access(command) => {
+                let command = command.clone();
+                self.propose_or_park(Command::Access(command), asked);
+            }
+            RequestBody::AccessLists => {
+                let lists = self.control.permissions.lists(self.stamp_ms.max(self.now.wall_ms));
+                asked.reply.send(Response::AccessLists(Box::new(lists)));
+            }
+            RequestBody::Status | RequestBody::NodeStatus | RequestBody::EngineList | RequestBody::Renew { .. } => {
                 unreachable!("any node answers these")
             }
         }
@@ -145,7 +158,7 @@ impl Core {
         }
     }
 
-    fn propose_or_park(&mut self, command: Command<'_>, asked: Parked) {
+    pub(super) fn propose_or_park(&mut self, command: Command<'_>, asked: Parked) {
         let Parked { request, encoded, reply, deadline_us, doubtful } = asked;
         match self.propose(command, reply, deadline_us) {
             Ok(()) => {}
@@ -179,7 +192,7 @@ impl Core {
         }
     }
 
-    fn refuse(&mut self, refusal: Refusal, asked: Parked, out: &mut Vec<Action>) {
+    pub(super) fn refuse(&mut self, refusal: Refusal, asked: Parked, out: &mut Vec<Action>) {
         match refusal {
             Refusal::Overloaded => asked.reply.send(Response::Overloaded),
             Refusal::NotLeader { leader: Some(leader) } if leader != self.raft.id() => self.ask_leader(asked, out),

@@ -10,6 +10,7 @@
 //! | `waiting` | proposals, reads, forwarded and parked requests, and their deadlines |
 //! | `admission` | which commands are refused before they reach the log |
 //! | `engines` | staged engines that this node has to try, and its votes |
+//! | `members` | changes of membership: an operator's, and those that enrolments ask for |
 //! | `inquiry` | `status`, gathered from all nodes |
 //!
 //! Invariants: every reply is used once; a reply to a proposal is sent only by the entry's application, or when that can no
@@ -22,6 +23,7 @@ mod event;
 mod forwarding;
 mod inquiry;
 mod leading;
+mod members;
 mod own_session;
 mod requests;
 mod waiting;
@@ -30,7 +32,7 @@ pub use event::Now;
 pub(crate) use event::{Action, AppliedNote, Event, Query, Verdict};
 pub(crate) use own_session::Held;
 
-use crate::control::{Control, Marks};
+use crate::control::{Control, Marks, Member};
 use crate::machine::Ordered;
 use crate::peers::PeerDoor;
 use crate::reply::Reply;
@@ -44,15 +46,15 @@ use outboard_wire::command::EngineRecord;
 use outboard_wire::peer::PeerMessage;
 use outboard_wire::status::ChainMark;
 use own_session::OwnSession;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use waiting::Waiting;
 
 /// What a core is made of.
 pub(crate) struct Start {
     pub(crate) raft: Raft,
-    /// Every node of the cluster: name and address.
-    pub(crate) members: BTreeMap<NodeId, Member>,
+    /// This node, as it knows itself before the address book does.
+    pub(crate) own: Member,
     pub(crate) cluster: String,
     pub(crate) durability: &'static str,
     /// The engine for a cluster that has none.
@@ -75,17 +77,10 @@ pub(crate) struct Start {
     pub(crate) now: Now,
 }
 
-/// A node as others find it.
-#[derive(Clone, Debug)]
-pub(crate) struct Member {
-    pub(crate) name: String,
-    pub(crate) address: String,
-}
-
 /// The thinking part of one node.
 pub(crate) struct Core {
     raft: Raft,
-    members: BTreeMap<NodeId, Member>,
+    own: Member,
     cluster: String,
     durability: &'static str,
     own_engine: EngineRecord,
@@ -116,6 +111,9 @@ pub(crate) struct Core {
     vitals: Vitals,
     leader_before: (Term, Option<NodeId>),
     stopping: Option<Now>,
+    /// As of this index this node is no member any more.
+    removed: Option<Index>,
+    leaving: Option<Now>,
     stopped: bool,
 }
 
@@ -141,11 +139,11 @@ impl Core {
         let own = start.raft.id();
         let mut marks = Marks::default();
         marks.on_applied(&[start.mark]);
-        let address = start.members.get(&own).map_or_else(String::new, |member| member.address.clone());
+        let address = start.own.address.clone();
         Core {
             leader_before: (start.raft.term(), None),
             raft: start.raft,
-            members: start.members,
+            own: start.own,
             cluster: start.cluster,
             durability: start.durability,
             own_engine: start.own_engine,
@@ -171,6 +169,8 @@ impl Core {
             snapshots_under_way: 0,
             vitals: Vitals::default(),
             stopping: None,
+            removed: None,
+            leaving: None,
             stopped: false,
         }
     }
@@ -245,6 +245,7 @@ impl Core {
         self.snapshots_under_way += ready.snapshots.len();
         out.extend(ready.snapshots.into_iter().map(Action::SendSnapshot));
         out.extend(ready.install.map(Action::Install));
+        self.removed = ready.removed.or(self.removed);
         if let Some(incarnation) = ready.readmitted {
             tracing::info!(incarnation, "all that was lost here is here again: this node counts");
             out.push(Action::SettleLoss);
@@ -257,12 +258,13 @@ impl Core {
         self.waiting.expire(self.now);
         self.expire_inquiries();
         self.resume_postponed(out);
+        self.look_after_members();
         let pulse = self.ticks.is_multiple_of(PULSE_TICKS);
         self.ticks = self.ticks.wrapping_add(1);
         if pulse {
             let marks = self.marks.pulsed();
-            let peers = self.members.keys().filter(|peer| **peer != self.raft.id());
-            out.extend(peers.map(|peer| Action::SendPeer { to: *peer, message: PeerMessage::Pulse(marks.clone()) }));
+            let peers = self.control.directory.nodes().filter(|peer| *peer != self.raft.id());
+            out.extend(peers.map(|to| Action::SendPeer { to, message: PeerMessage::Pulse(marks.clone()) }));
             self.look_after_engines(out);
         }
     }
@@ -285,8 +287,9 @@ impl Core {
     }
 
     fn on_envelope(&mut self, envelope: Envelope) {
-        // Only members take part; what others say in a former configuration is the core's own to judge.
-        if self.members.contains_key(&envelope.from) {
+        // Whoever was removed is not heard. A node that this one has not heard of yet may be its leader: it was let in by entries that
+        // are on their way.
+        if !self.control.directory.is_removed(envelope.from) {
             self.raft.step(envelope);
         }
     }
@@ -304,9 +307,11 @@ impl Core {
         self.marks.on_applied(&note.marks);
         self.log_bytes.push_back((note.index, self.log_bytes_total));
         if let Some((control, component)) = note.control {
+            self.tell_own_standing(&control);
             self.control = control;
             self.component = component;
             self.look_after_engines(out);
+            self.look_after_members();
         }
         if let Some(engine) = &note.stalled_for {
             tracing::warn!(digest = %engine.digest, "apply waits for a component that is not here; fetching it");
@@ -316,6 +321,18 @@ impl Core {
         let due = self.waiting.reads.due(note.index);
         if !due.is_empty() {
             out.push(Action::Query(due));
+        }
+    }
+
+    /// A newcomer's operator waits for this.
+    fn tell_own_standing(&self, after: &Control) {
+        let me = self.raft.id();
+        let standing = |control: &Control| (control.voters.contains(&me), control.membership.learners.contains(&me));
+        match standing(after) {
+            now if now == standing(&self.control) => {}
+            (true, _) => tracing::info!("this node is a voter now"),
+            (false, true) => tracing::info!("this node is a learner now"),
+            (false, false) => tracing::info!("this node is no member now"),
         }
     }
 
@@ -413,8 +430,22 @@ impl Core {
         }
     }
 
+    /// This node is out: it has handed over already, and leaves once it has told those who asked for that.
+    fn maybe_leave(&mut self, out: &mut Vec<Action>) {
+        let Some(at) = self.removed.filter(|_| !self.stopped) else { return };
+        let since = *self.leaving.get_or_insert(self.now);
+        let timeout = crate::settings::HAND_OVER_TIMEOUT.as_micros() as u64;
+        let told = self.raft.applied() >= at.min(self.raft.commit()) && self.waiting.proposals.is_empty();
+        if told || self.now.mono_us - since.mono_us >= timeout {
+            self.stopped = true;
+            self.waiting.end("this node was removed from the cluster");
+            out.push(Action::Leave(at));
+        }
+    }
+
     /// Done once leadership is elsewhere (or can't be) and nobody waits any more, or the time is up.
     fn maybe_stopped(&mut self, out: &mut Vec<Action>) {
+        self.maybe_leave(out);
         let Some(since) = self.stopping else { return };
         let timeout = crate::settings::HAND_OVER_TIMEOUT.as_micros() as u64;
         let handed = !self.is_leader() || !self.raft.is_transferring();

@@ -31,6 +31,9 @@ impl Core {
                 asked.reply.send(Response::NodeStatus(Box::new(self.node_status())));
             }
             RequestBody::EngineList => asked.reply.send(Response::Engines(self.control.infos())),
+            RequestBody::Renew { .. } => {
+                asked.reply.send(Response::Invalid("a client asks for its own renewal".into()))
+            }
             RequestBody::Command { consistency: Consistency::Stale, .. } if !self.is_leader() => {
                 self.stale_read(asked, out);
             }
@@ -42,7 +45,11 @@ impl Core {
             | RequestBody::Watch { .. }
             | RequestBody::Unwatch { .. }
             | RequestBody::SessionOpen
-            | RequestBody::SessionClose { .. } => self.ask_leader(asked, out),
+            | RequestBody::SessionClose { .. }
+            | RequestBody::MemberList
+            | RequestBody::MemberChange { .. }
+            | RequestBody::Access(_)
+            | RequestBody::AccessLists => self.ask_leader(asked, out),
         }
     }
 
@@ -92,7 +99,7 @@ impl Core {
     /// The leader's address, for a client that asked elsewhere.
     pub(super) fn leader_hint(&self) -> Option<Hint> {
         let leader = self.raft.leader()?;
-        let member = self.members.get(&leader)?;
+        let member = self.control.directory.get(leader)?;
         Some(Hint { node: leader.0, address: member.address.clone() })
     }
 }

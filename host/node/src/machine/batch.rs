@@ -3,6 +3,7 @@
 use crate::control::{MARK_EVERY, RECENT_MARKS};
 use crate::reply::Reply;
 use outboard_store::{Transaction, View};
+use outboard_wire::access::{EnrolRefusal, Enrolled};
 use outboard_wire::client::Response;
 use outboard_wire::command::EngineRecord;
 use outboard_wire::status::ChainMark;
@@ -67,11 +68,27 @@ pub(super) fn chained(response: &Response) -> Cow<'_, [u8]> {
         Response::SessionGone => b"session gone",
         Response::Forgotten => b"forgotten",
         Response::Overloaded => b"overloaded",
+        Response::Enrolled(Enrolled::Node { node, name }) => {
+            return Cow::Owned([&node.to_le_bytes()[..], name.as_bytes()].concat());
+        }
+        Response::Enrolled(Enrolled::Client { name }) => name.as_bytes(),
+        Response::EnrolRefused(why) => match why {
+            EnrolRefusal::UnknownToken => b"unknown token",
+            EnrolRefusal::Expired => b"expired",
+            EnrolRefusal::UsedUp => b"used up",
+            EnrolRefusal::Removed => b"removed",
+            EnrolRefusal::Name(why) | EnrolRefusal::Full(why) => why.as_bytes(),
+        },
+        Response::ChangeRefused { reason, .. } => reason.as_bytes(),
         Response::NotDone(_)
         | Response::Unknown(_)
         | Response::Status(_)
         | Response::NodeStatus(_)
         | Response::Engines(_)
-        | Response::Transferred { .. } => unreachable!("not an outcome of an entry"),
+        | Response::Transferred { .. }
+        | Response::Members(_)
+        | Response::AccessLists(_)
+        | Response::Forbidden(_)
+        | Response::Certificate { .. } => unreachable!("not an outcome of an entry"),
     })
 }

@@ -34,7 +34,8 @@ impl Machine {
             | Command::Watch { .. }
             | Command::Unwatch { .. }
             | Command::SessionOpen
-            | Command::SessionClose { .. } => unreachable!("not for the published control state"),
+            | Command::SessionClose { .. }
+            | Command::Access(_) => unreachable!("not for the published control state"),
         }
     }
 
@@ -100,7 +101,8 @@ impl Machine {
             | Command::Watch { .. }
             | Command::Unwatch { .. }
             | Command::SessionOpen
-            | Command::SessionClose { .. } => None,
+            | Command::SessionClose { .. }
+            | Command::Access(_) => None,
         }
     }
 

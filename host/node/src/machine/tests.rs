@@ -5,6 +5,7 @@ mod transactions;
 
 use super::engines::is_switch;
 use super::*;
+use crate::control::Member;
 use crate::inspect::record;
 use outboard_raft::{NodeId, Term};
 use outboard_sandbox::{Limits, Sandbox};
@@ -98,7 +99,9 @@ impl World {
 fn open(folder: &tempfile::TempDir, store: Arc<MemoryStore>) -> Machine {
     let sandbox = Sandbox::new(Limits::default(), None).expect("a sandbox");
     let library = Library::open(folder.path().join("engines"), sandbox).expect("a folder");
-    Machine::open(store, library, Membership::of_voters([1, 2, 3].map(NodeId)), 7, || 0).expect("memory")
+    let member = |node: u64| Member { name: format!("n{node}"), address: format!("h{node}:1") };
+    let founders = (1..=3).map(|node| (NodeId(node), member(node))).collect();
+    Machine::open(store, library, founders, 7, || 0).expect("memory")
 }
 
 fn engine_command<'a>(words: &[&'a str]) -> Command<'a> {

@@ -178,7 +178,7 @@ fn look(dir: &Path) -> Result<Look, StartError> {
     let log = open(dir, &folder)?;
     let store = DiskStore::open(dir.join("tables"), outboard_store::Options::default());
     let store = store.map_err(|error| StartError::store(error, dir))?;
-    let founding = || Head::genesis(Membership::of_voters(folder.members.keys().copied()));
+    let founding = || Head::genesis(Membership::of_voters(folder.founders.keys().copied()));
     let head = Head::load(&*store.view()).map_err(|error| StartError::store(error, dir))?.unwrap_or_else(founding);
     let newest = log.newest_membership(head.position.index).map_err(|error| StartError::wal(error, dir))?;
     // Tables ahead of the log: a snapshot was installed, and the log was to begin behind it.
@@ -186,13 +186,13 @@ fn look(dir: &Path) -> Result<Look, StartError> {
     let survivor = Survivor {
         dir: dir.to_owned(),
         node: folder.node,
-        name: folder.members[&folder.node].name.clone(),
+        name: folder.own.name.clone(),
         applied: head.position,
         last: ends,
         term: log.hard_state().term,
         incarnation: folder.incarnation,
     };
-    let names = folder.members.iter().map(|(node, member)| (*node, member.name.clone())).collect();
+    let names = folder.known.iter().map(|(node, member)| (*node, member.name.clone())).collect();
     Ok(Look { survivor, cluster: folder.cluster.to_string(), membership: newest.unwrap_or(head.membership), names })
 }
 
@@ -202,7 +202,7 @@ fn open(dir: &Path, folder: &DataFolder) -> Result<SoundLog, StartError> {
         dir,
         node: folder.node,
         cluster: folder.cluster.0,
-        members: Membership::of_voters(folder.members.keys().copied()),
+        members: folder.founders.clone(),
         config: raft_config(0),
         wall_ms: 0,
         stopwatch: || 0,

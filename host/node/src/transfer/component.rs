@@ -112,7 +112,7 @@ pub(crate) async fn prepare(desk: Desk, engine: EngineRecord) {
 
 async fn fetch_and_try(desk: &Desk, engine: &EngineRecord) -> Verdict {
     let mut why = "there is no other node".to_owned();
-    for peer in desk.peers.iter().copied() {
+    for peer in desk.peers() {
         let fetched = tokio::time::timeout(FETCH_TIMEOUT, fetch(desk, peer, engine)).await;
         match fetched {
             Ok(Ok(component)) => return try_here(desk.library.clone(), component).await,
@@ -141,9 +141,12 @@ async fn fetch(desk: &Desk, peer: NodeId, engine: &EngineRecord) -> Result<Vec<u
         BulkReply::Component { bytes } if bytes <= COMPONENT_BYTES_MAX as u64 => bytes,
         BulkReply::Component { bytes } => return Err(format!("{bytes} bytes are too many")),
         BulkReply::Refused(reason) => return Err(reason),
-        BulkReply::Pushed(_) | BulkReply::Done | BulkReply::Wanted { .. } => {
-            return Err("an answer to something else".into());
-        }
+        BulkReply::Pushed(_)
+        | BulkReply::Done
+        | BulkReply::Wanted { .. }
+        | BulkReply::Forbidden(_)
+        | BulkReply::Certified { .. }
+        | BulkReply::Authority { .. } => return Err("an answer to something else".into()),
     };
     let component = read_exactly(&mut stream, bytes).await.map_err(told)?.ok_or("it ended early")?;
     if *blake3::hash(&component).as_bytes() != engine.digest.0 {

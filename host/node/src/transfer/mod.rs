@@ -5,7 +5,10 @@ pub(crate) mod component;
 pub(crate) mod snapshot;
 
 use crate::control::Control;
+use crate::enrolment;
+use crate::enrolment::Signer;
 use crate::library::Library;
+use crate::permission;
 use crate::workers::{Slot, Words};
 use outboard_net::{BulkStream, Net, NetError, Principal};
 use outboard_raft::NodeId;
@@ -17,16 +20,25 @@ use tokio::sync::watch;
 /// What transfers need of the node.
 #[derive(Clone)]
 pub(crate) struct Desk {
+    pub(crate) id: NodeId,
     pub(crate) net: Arc<Net>,
     pub(crate) library: Library,
     pub(crate) words: Words,
     pub(crate) slot: Slot,
     pub(crate) control: watch::Receiver<Arc<Control>>,
-    pub(crate) peers: Arc<[NodeId]>,
+    /// The authority, if this node signs.
+    pub(crate) signer: Signer,
     /// Where incoming snapshots are staged.
     pub(crate) incoming: PathBuf,
     /// Held while one comes in.
     pub(crate) receiving: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Desk {
+    /// The other nodes that this one dials.
+    pub(crate) fn peers(&self) -> Vec<NodeId> {
+        self.net.links().into_iter().map(|link| link.peer).collect()
+    }
 }
 
 /// Serves a bulk stream that somebody opened.
@@ -35,15 +47,28 @@ pub(crate) async fn serve(desk: Desk, mut stream: BulkStream) {
     let header = BulkHeader::decode(stream.header());
     let served = match (header, &from) {
         (Ok(BulkHeader::Push { bytes, timeout_ms }), _) => {
-            component::on_push(&desk, &mut stream, bytes, timeout_ms).await
+            let refusal = permission::push_refusal(&desk.control.borrow(), &from);
+            match refusal {
+                None => component::on_push(&desk, &mut stream, bytes, timeout_ms).await,
+                Some(why) => answer(&mut stream, BulkReply::Forbidden(why)).await,
+            }
+        }
+        (Ok(BulkHeader::Certify(certify)), Principal::Node(node)) => {
+            let reply = enrolment::on_certify(&desk, *node, certify).await;
+            answer(&mut stream, reply).await
+        }
+        (Ok(BulkHeader::Authority), Principal::Node(node)) => {
+            let reply = enrolment::on_authority(&desk, *node);
+            answer(&mut stream, reply).await
         }
         (Ok(BulkHeader::Fetch { digest }), Principal::Node(_)) => component::on_fetch(&desk, &mut stream, digest).await,
         (Ok(BulkHeader::Snapshot { term, meta }), Principal::Node(node)) => {
             snapshot::on_snapshot(&desk, &mut stream, *node, term, meta.into()).await
         }
-        (Ok(BulkHeader::Fetch { .. } | BulkHeader::Snapshot { .. }), Principal::Client { .. }) => {
-            answer(&mut stream, BulkReply::Refused("only a node may do this".into())).await
-        }
+        (
+            Ok(BulkHeader::Fetch { .. } | BulkHeader::Snapshot { .. } | BulkHeader::Certify(_) | BulkHeader::Authority),
+            Principal::Client { .. },
+        ) => answer(&mut stream, BulkReply::Refused("only a node may do this".into())).await,
         (Err(error), _) => answer(&mut stream, BulkReply::Refused(error.to_string())).await,
     };
     if let Err(error) = served {

@@ -72,18 +72,25 @@ async fn stream_out(
     let wanted = match read_reply(&mut stream).await? {
         BulkReply::Wanted { chunks: wanted } if wanted.len() == chunks.div_ceil(8) => wanted,
         BulkReply::Refused(reason) => return Err(reason),
-        BulkReply::Wanted { .. } | BulkReply::Component { .. } | BulkReply::Pushed(_) | BulkReply::Done => {
-            return Err("an answer to something else".into());
-        }
+        BulkReply::Wanted { .. }
+        | BulkReply::Component { .. }
+        | BulkReply::Pushed(_)
+        | BulkReply::Done
+        | BulkReply::Forbidden(_)
+        | BulkReply::Certified { .. }
+        | BulkReply::Authority { .. } => return Err("an answer to something else".into()),
     };
     let sent = send_wanted(&mut stream, view.records(), &wanted).await?;
     stream.finish().await.map_err(text)?;
     match read_reply(&mut stream).await? {
         BulkReply::Done => Ok((sent, chunks)),
         BulkReply::Refused(reason) => Err(reason),
-        BulkReply::Wanted { .. } | BulkReply::Component { .. } | BulkReply::Pushed(_) => {
-            Err("an answer to something else".into())
-        }
+        BulkReply::Wanted { .. }
+        | BulkReply::Component { .. }
+        | BulkReply::Pushed(_)
+        | BulkReply::Forbidden(_)
+        | BulkReply::Certified { .. }
+        | BulkReply::Authority { .. } => Err("an answer to something else".into()),
     }
 }
 

@@ -209,7 +209,7 @@ mod tests {
         let words = words_after(&disk, (1..=10).map(batch).collect(), false).await;
         let persisted = words.iter().filter_map(|word| match word {
             Word::Event(Event::Persisted(id)) => Some(id.0),
-            Word::Event(_) | Word::Install(_) | Word::Halt(_) | Word::Kill | Word::Begin(_) => None,
+            Word::Event(_) | Word::Install(_) | Word::Halt(_) | Word::Removed(_) | Word::Kill | Word::Begin(_) => None,
         });
         assert_eq!(persisted.collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
     }

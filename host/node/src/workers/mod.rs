@@ -25,6 +25,8 @@ pub(crate) enum Word {
     Install(SnapshotMeta),
     /// This node can't go on.
     Halt(Halt),
+    /// This node is no member any more: why.
+    Removed(String),
     /// As kill -9: leave at once, hand over nothing.
     Kill,
     /// Begin a task on the loop's thread.

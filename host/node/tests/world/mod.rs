@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use outboard_client::{Client, Context, Options};
-use outboard_net::{ClientConnection, Credentials};
+use outboard_net::{ClientConnection, Credentials, Token, TokenKind};
+use outboard_node::enrolment::{EnrolError, join_client, join_node};
 use outboard_node::formation::{Planned, form};
 use outboard_node::{Durability, LogCare, Node, NodeSettings};
+use outboard_wire::access::{AccessCommand, Enrols, MemberChange, MemberInfo, Role, Standing, TokenSpec, Wish};
 use outboard_wire::bulk::{BulkHeader, BulkReply, Readiness};
 use outboard_wire::client::{Answer, Consistency, Request, RequestBody, RequestId, Response};
 use outboard_wire::status::{Agreement, ClusterStatus, NodeStatus};
@@ -59,6 +61,114 @@ impl World {
             world.restart(number).await;
         }
         world
+    }
+
+    /// A token of this cluster, known to it.
+    pub(crate) async fn token(&mut self, enrols: Enrols, uses: u32) -> Token {
+        let kind = match enrols {
+            Enrols::Node(Wish::Voter) => TokenKind::Voter,
+            Enrols::Node(Wish::Learner) => TokenKind::Learner,
+            Enrols::Client(Role::Reader) => TokenKind::Client { role: outboard_net::Role::Reader },
+            Enrols::Client(_) => TokenKind::Client { role: outboard_net::Role::Writer },
+        };
+        let token = Token::generate(kind, self.admin.authority_pin());
+        let (id, verifier) = (token.id().0, token.verifier().0);
+        let spec = TokenSpec { id, verifier, enrols, lasts_ms: 3_600_000, uses };
+        let asked = self.running()[0];
+        let made = self.request(asked, RequestBody::Access(AccessCommand::TokenCreate(spec))).await;
+        assert_eq!(made, Response::Done);
+        token
+    }
+
+    /// A new node comes in through a running one; its number, which is that of its folder here too. It runs from now on.
+    pub(crate) async fn join(&mut self, through: u64, token: &Token) -> Result<u64, EnrolError> {
+        let number = self.dirs.keys().max().expect("there are nodes") + 1;
+        let (dir, address) = (self._folder.path().join(format!("joined-{number}")), free_addresses(1)[0]);
+        join_node(self.addresses[&through], token, &dir, "", &address.to_string()).await?;
+        self.dirs.insert(number, dir);
+        self.addresses.insert(number, address);
+        self.restart(number).await;
+        Ok(number)
+    }
+
+    /// Joins with a folder of its own, and runs nothing.
+    pub(crate) async fn try_join(&self, through: u64, token: &Token, folder: &str) -> Result<(), EnrolError> {
+        let (dir, address) = (self._folder.path().join(folder), free_addresses(1)[0]);
+        join_node(self.addresses[&through], token, &dir, "", &address.to_string()).await
+    }
+
+    /// A client comes in.
+    pub(crate) async fn join_client(&self, through: u64, token: &Token, name: &str) -> Result<Credentials, EnrolError> {
+        let dir = self._folder.path().join(format!("client-{name}"));
+        Ok(join_client(self.addresses[&through], token, &dir, name).await?.credentials)
+    }
+
+    /// Asks as somebody else, once.
+    pub(crate) async fn ask_as(&self, who: &Credentials, number: u64, body: RequestBody) -> Result<Response, String> {
+        let connection = ClientConnection::connect(self.addresses[&number], who).await.map_err(|e| e.to_string())?;
+        let answer = connection.request(Request { timeout_ms: 20_000, body }.encode().into()).await;
+        let answer = answer.map_err(|error| format!("{error} {:?}", connection.refusal()))?;
+        Ok(Answer::decode(&answer).expect("readable").response)
+    }
+
+    /// A connection of somebody else's.
+    pub(crate) async fn connect_as(&self, who: &Credentials, number: u64) -> ClientConnection {
+        ClientConnection::connect(self.addresses[&number], who).await.expect("let in")
+    }
+
+    pub(crate) async fn change(&mut self, change: MemberChange, forced: bool) -> Response {
+        // Not the one that leaves: it is cut off, perhaps before it has passed on the answer.
+        let leaves = match change {
+            MemberChange::Remove { node } => Some(node),
+            MemberChange::Replace { old, .. } => Some(old),
+            MemberChange::Promote { .. } | MemberChange::Demote { .. } => None,
+        };
+        let asked = self.running().into_iter().find(|node| Some(*node) != leaves).expect("another one runs");
+        self.request(asked, RequestBody::MemberChange { change, forced, dry_run: false }).await
+    }
+
+    pub(crate) async fn members(&mut self) -> Vec<MemberInfo> {
+        let asked = self.running()[0];
+        match self.request(asked, RequestBody::MemberList).await {
+            Response::Members(members) => members,
+            other => panic!("no members: {other:?}"),
+        }
+    }
+
+    /// Until exactly these vote, and nothing else is on its way.
+    pub(crate) async fn until_voters(&mut self, voters: &[u64]) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let members = self.members().await;
+            let voting = members.iter().filter(|it| it.standing == Standing::Voter).map(|it| it.node);
+            let under_way = members
+                .iter()
+                .any(|it| matches!(it.standing, Standing::Joining { .. } | Standing::Leaving | Standing::Enrolled));
+            if voting.collect::<Vec<_>>() == voters && !under_way {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not these voters: {members:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A node that ends by itself; why.
+    pub(crate) async fn until_ended(&mut self, number: u64) -> outboard_node::Halt {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.nodes[&number].has_ended() {
+            assert!(Instant::now() < deadline, "n{number} goes on");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.connections.remove(&number);
+        self.nodes.remove(&number).expect("it ran").stop().expect_err("it ended by itself")
+    }
+
+    pub(crate) fn dir(&self, number: u64) -> &std::path::Path {
+        &self.dirs[&number]
+    }
+
+    pub(crate) async fn raw(&mut self, number: u64, body: RequestBody) -> Response {
+        self.request(number, body).await
     }
 
     pub(crate) fn running(&self) -> Vec<u64> {

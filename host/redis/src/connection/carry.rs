@@ -304,6 +304,11 @@ fn body_bytes(body: &RequestBody) -> usize {
         | RequestBody::Control { .. }
         | RequestBody::Unwatch { .. }
         | RequestBody::SessionOpen
-        | RequestBody::SessionClose { .. } => 0,
+        | RequestBody::SessionClose { .. }
+        | RequestBody::MemberList
+        | RequestBody::MemberChange { .. }
+        | RequestBody::Access(_)
+        | RequestBody::AccessLists
+        | RequestBody::Renew { .. } => 0,
     }
 }

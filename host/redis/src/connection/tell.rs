@@ -127,7 +127,14 @@ pub(super) fn failure(response: &Response, hub: &Hub) -> String {
         | Response::Watching { .. }
         | Response::SessionOpened { .. }
         | Response::SessionGone
-        | Response::Forgotten => {
+        | Response::Forgotten
+        | Response::Members(_)
+        | Response::Enrolled(_)
+        | Response::EnrolRefused(_)
+        | Response::ChangeRefused { .. }
+        | Response::AccessLists(_)
+        | Response::Forbidden(_)
+        | Response::Certificate { .. } => {
             tracing::error!("an answer to another question than was asked");
             "ERR the node gave an answer to another question".to_owned()
         }

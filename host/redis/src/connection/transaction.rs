@@ -145,7 +145,14 @@ impl Connection {
             | Response::Watching { .. }
             | Response::SessionOpened { .. }
             | Response::SessionGone
-            | Response::Forgotten) => self.tell_failure(&response, hub),
+            | Response::Forgotten
+            | Response::Members(_)
+            | Response::Enrolled(_)
+            | Response::EnrolRefused(_)
+            | Response::ChangeRefused { .. }
+            | Response::AccessLists(_)
+            | Response::Forbidden(_)
+            | Response::Certificate { .. }) => self.tell_failure(&response, hub),
         }
     }
 

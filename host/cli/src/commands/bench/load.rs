@@ -217,6 +217,8 @@ fn kind(error: &ClientError) -> &'static str {
         ClientError::WatchBroken => "watch broken",
         ClientError::Invalid(_) => "invalid",
         ClientError::Auth(_) => "auth",
+        ClientError::Conflict(_) | ClientError::AtRisk(_) => "conflict",
+        ClientError::Forbidden(_) => "forbidden",
         ClientError::Refused(_) => "refused",
         ClientError::Protocol(_) => "protocol",
     }

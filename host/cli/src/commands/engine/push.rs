@@ -68,6 +68,9 @@ pub(crate) async fn push(client: &Client, global: &Global, component: Component)
         | ClientError::Invalid(_)
         | ClientError::WatchBroken
         | ClientError::Auth(_)
+        | ClientError::Conflict(_)
+        | ClientError::AtRisk(_)
+        | ClientError::Forbidden(_)
         | ClientError::Protocol(_)) => other.into(),
     })
 }

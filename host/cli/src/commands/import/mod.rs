@@ -171,6 +171,9 @@ impl Import<'_> {
                 | ClientError::Unknown(_)
                 | ClientError::WatchBroken
                 | ClientError::Auth(_)
+                | ClientError::Conflict(_)
+                | ClientError::AtRisk(_)
+                | ClientError::Forbidden(_)
                 | ClientError::Refused(_)
                 | ClientError::Protocol(_)),
             ) => {
