@@ -49,7 +49,7 @@ impl World<'_> {
             }
             Purpose::Trap { client } => self.ask_next(client, false),
             Purpose::Stage(digest) => self.on_staged(digest, &response),
-            Purpose::Upgrade { digest, tries } => self.on_upgrade_answered(digest, tries, &response),
+            Purpose::Upgrade { digest } => self.on_upgrade_answered(digest, &response),
             Purpose::Operator => {
                 self.figures.transfers += u64::from(matches!(response, Response::Transferred { .. }));
             }

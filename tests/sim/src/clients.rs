@@ -97,10 +97,9 @@ pub(crate) enum Purpose {
     },
     /// An engine is made known.
     Stage(Digest),
-    /// An upgrade, tried so many times more.
+    /// An upgrade.
     Upgrade {
         digest: Digest,
-        tries: u32,
     },
     /// Anything else of the operator's.
     Operator,

@@ -41,6 +41,9 @@ struct Arguments {
     /// Break a rule on purpose.
     #[arg(long)]
     mutation: Option<String>,
+    /// Break every rule in turn and tell which check finds it, and in which seed.
+    #[arg(long)]
+    mutations: bool,
     /// Look for the smallest plan that fails in the same way.
     #[arg(long)]
     shrink: bool,
@@ -63,6 +66,9 @@ fn main() -> Result<ExitCode> {
     std::panic::set_hook(Box::new(|_| {}));
     let arguments = Arguments::parse();
     let engines = Engines::compile()?;
+    if arguments.mutations {
+        return Ok(table_of_mutations(&engines));
+    }
     match arguments.seed {
         Some(seed) => one(&arguments, &engines, seed),
         None => many(&arguments, &engines),
@@ -153,6 +159,27 @@ fn many(arguments: &Arguments, engines: &Engines) -> Result<ExitCode> {
     let rate = outcome.figures.schedules as f64 / seconds;
     println!("\n{}\n{seconds:.1} s of real time, {rate:.1} schedules/s on {threads} threads", outcome.figures);
     Ok(if outcome.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// So many seeds are enough for every rule.
+const MUTATION_SEEDS: u64 = 150;
+
+fn table_of_mutations(engines: &Engines) -> ExitCode {
+    let mut all_found = true;
+    for mutation in Mutation::ALL {
+        let campaign = Campaign { seeds: 0..MUTATION_SEEDS, limit: None, threads: 1, failures_max: 1 };
+        let outcome = campaign.run(engines, |seed| Plan { mutation: Some(mutation), ..Plan::of(seed) }, |_| {});
+        match outcome.failures.first() {
+            Some((plan, failure)) => {
+                println!("{:18} {:24} seed {}", mutation.name(), failure.violation.check, plan.seed);
+            }
+            None => {
+                println!("{:18} NOTHING NOTICED", mutation.name());
+                all_found = false;
+            }
+        }
+    }
+    if all_found { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn parse_range(text: &str) -> Result<std::ops::Range<u64>> {

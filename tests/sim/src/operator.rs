@@ -1,5 +1,6 @@
-//! The operator: pushes engines and switches to them, hands leadership over, asks how things are. And the commands that make an
-//! engine fail, which clients send.
+//! The operator: pushes engines and switches to them, hands leadership over, asks how things are. An upgrade is tried until it is done or
+//! faults are over: whoever gives up after the first refusal sees few upgrades among faults. And the commands that make an engine fail,
+//! which clients send.
 
 use crate::checks::Checked;
 use crate::clients::Purpose;
@@ -9,52 +10,83 @@ use outboard_node::stepped::record;
 use outboard_wire::client::{Request, RequestBody, Response};
 use outboard_wire::command::{Command, Digest, Stamped};
 
-/// How often an upgrade is tried.
-const UPGRADE_TRIES: u32 = 4;
+/// The operator's rest before the next attempt, at least and at most, in microseconds.
+const REST_US: (u64, u64) = (200 * MILLI, 900 * MILLI);
 /// A request of the operator may take so long, in milliseconds.
 const TIMEOUT_MS: u32 = 2_000;
 
 impl World<'_> {
-    /// Some node gets an engine and makes it known.
+    /// Some node gets an engine that it does not run, and makes it known.
     pub(crate) fn push_engine(&mut self) {
         let Some(node) = self.any_live(Fault::Upgrade) else { return };
-        let engines = self.engines;
-        let component = *self.fault_chance(Fault::Upgrade).pick(&engines.all());
+        let running = self.running_on(node);
+        let others: Vec<Digest> = self.engines.all().iter().map(|engine| Digest(engine.digest().0)).collect();
+        let others: Vec<Digest> = others.into_iter().filter(|digest| Some(*digest) != running).collect();
+        let digest = *self.fault_chance(Fault::Upgrade).pick(&others);
+        self.stage(node, digest);
+    }
+
+    fn stage(&mut self, node: usize, digest: Digest) {
+        let Some(component) = self.engines.find(&digest) else { return };
         let engine = record(component);
-        self.nodes[node].components.insert(engine.digest);
+        self.nodes[node].components.insert(digest);
         if let Some(live) = &mut self.nodes[node].live {
             live.place(component);
         }
-        let digest = engine.digest;
         let command = Stamped { time_ms: 0, command: Command::EngineStage(engine) }.encode().into();
         let request = Request { timeout_ms: TIMEOUT_MS, body: RequestBody::Control { command } };
         self.ask(node, request, Purpose::Stage(digest));
     }
 
     pub(crate) fn on_staged(&mut self, digest: Digest, response: &Response) {
-        if *response == Response::Done {
-            let after = self.fault_chance(Fault::Upgrade).scale(20 * MILLI, 2 * SECOND);
-            self.plan_in(after, Step::Upgrade { digest, tries: UPGRADE_TRIES });
+        if self.heal.is_some() {
+            return;
         }
+        let staged = *response == Response::Done;
+        let (low, high) = if staged { (20 * MILLI, 2 * SECOND) } else { REST_US };
+        let after = self.fault_chance(Fault::Upgrade).scale(low, high);
+        self.plan_in(after, if staged { Step::Upgrade { digest } } else { Step::Stage { digest } });
     }
 
-    pub(crate) fn on_upgrade(&mut self, digest: Digest, tries: u32) -> Checked {
-        if self.heal.is_none()
-            && let Some(node) = self.any_live(Fault::Upgrade)
-        {
-            let body = RequestBody::EngineUpgrade { digest: digest.to_string() };
-            let purpose = Purpose::Upgrade { digest, tries: tries - 1 };
-            self.ask(node, Request { timeout_ms: TIMEOUT_MS, body }, purpose);
+    pub(crate) fn on_stage(&mut self, digest: Digest) -> Checked {
+        if self.heal.is_some() {
+            return Ok(());
+        }
+        match self.any_live(Fault::Upgrade) {
+            Some(node) => self.stage(node, digest),
+            None => self.on_staged(digest, &Response::Overloaded),
         }
         Ok(())
     }
 
-    pub(crate) fn on_upgrade_answered(&mut self, digest: Digest, tries: u32, response: &Response) {
+    pub(crate) fn on_upgrade(&mut self, digest: Digest) -> Checked {
+        if self.heal.is_some() {
+            return Ok(());
+        }
+        match self.any_live(Fault::Upgrade) {
+            Some(node) if self.running_on(node) == Some(digest) => {}
+            Some(node) => {
+                let body = RequestBody::EngineUpgrade { digest: digest.to_string() };
+                self.ask(node, Request { timeout_ms: TIMEOUT_MS, body }, Purpose::Upgrade { digest });
+            }
+            None => self.on_upgrade_answered(digest, &Response::Overloaded),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_upgrade_answered(&mut self, digest: Digest, response: &Response) {
         let upgraded = matches!(response, Response::Upgraded(_));
         self.figures.upgrades += u64::from(upgraded);
-        if !upgraded && tries > 0 {
-            self.plan_in(700 * MILLI, Step::Upgrade { digest, tries });
+        if !upgraded && self.heal.is_none() {
+            let (low, high) = REST_US;
+            let after = self.fault_chance(Fault::Upgrade).scale(low, high);
+            self.plan_in(after, Step::Upgrade { digest });
         }
+    }
+
+    fn running_on(&self, node: usize) -> Option<Digest> {
+        let live = self.nodes[node].live.as_ref()?;
+        live.running().1.map(|running| running.digest)
     }
 
     /// Some node is asked for a hand-over, or how things are.

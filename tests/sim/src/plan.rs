@@ -334,17 +334,27 @@ impl Plan {
     }
 }
 
+/// What has few occasions, or takes long, is in so many of the worlds that are shaken at all.
+const WANTED_PERCENT: u32 = 60;
+/// A snapshot breaks off at least so often where it does at all.
+const SNAPSHOT_CUT_PER_MILLION_MIN: u32 = 300_000;
+
 /// Some seeds shake everything, some a few things hard, some hardly anything.
 fn rates(random: &mut Random) -> Vec<(Fault, Rate)> {
     let share = *random.pick(&[0, 10, 25, 45, 70]);
     let mut rates = Vec::new();
     for fault in Fault::ALL {
         // Drawn whether it is used or not, so that all faults draw alike in all seeds.
+        let wanted = matches!(fault, Fault::Upgrade | Fault::SnapshotCut) && share > 0;
+        let share = if wanted { share.max(WANTED_PERCENT) } else { share };
         let (on, chance, every) =
             (random.percent(share), random.scale(500, 150_000) as u32, random.scale(SECOND / 2, 15 * SECOND));
         if on {
+            // An upgrade takes its time, and is the more worth the earlier it begins.
+            let every = if fault == Fault::Upgrade { every.min(4 * SECOND) } else { every };
             // What has few occasions gets a good chance at each.
             let chance = if matches!(fault, Fault::EnginesLost | Fault::SnapshotCut) { chance * 5 } else { chance };
+            let chance = if fault == Fault::SnapshotCut { chance.max(SNAPSHOT_CUT_PER_MILLION_MIN) } else { chance };
             let rate = if fault.is_by_chance() { Rate::PerMillion(chance) } else { Rate::EveryUs(every) };
             rates.push((fault, rate));
         }

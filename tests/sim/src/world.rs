@@ -106,11 +106,13 @@ pub(crate) enum Step {
     GiveUp {
         ticket: Ticket,
     },
+    /// An engine is made known once more.
+    Stage {
+        digest: Digest,
+    },
     /// An upgrade to what was staged.
     Upgrade {
         digest: Digest,
-        /// Tried so many times more.
-        tries: u32,
     },
     Fault(Fault),
     FaultEnd(FaultEnd),
@@ -314,7 +316,8 @@ impl<'a> World<'a> {
                 self.on_answer_arrive(ticket, response.map(|response| *response))
             }
             Step::GiveUp { ticket } => self.on_give_up(ticket),
-            Step::Upgrade { digest, tries } => self.on_upgrade(digest, tries),
+            Step::Stage { digest } => self.on_stage(digest),
+            Step::Upgrade { digest } => self.on_upgrade(digest),
             Step::Fault(fault) => self.on_fault(fault),
             Step::FaultEnd(end) => self.on_fault_end(end),
             Step::Heal => self.on_heal(),
@@ -343,6 +346,7 @@ impl<'a> World<'a> {
             | Step::Ask { .. }
             | Step::AnswerArrive { .. }
             | Step::GiveUp { .. }
+            | Step::Stage { .. }
             | Step::Upgrade { .. }
             | Step::Fault(_)
             | Step::FaultEnd(_)
