@@ -28,10 +28,12 @@ fn a_port_in_use_is_named() {
 #[test]
 fn a_folder_that_holds_no_node_is_named() {
     let cluster = Cluster::form(OUTBOARD, 1);
-    let empty = cluster.folder().join("empty");
-    std::fs::create_dir(&empty).expect("writable");
-    let empty = empty.to_str().expect("text");
-    cluster.program().run(["start", "--data-dir", empty]).exits(1).says(["OB1008", empty]);
+    // An empty one would become a node.
+    let photos = cluster.folder().join("photos");
+    std::fs::create_dir(&photos).expect("writable");
+    std::fs::write(photos.join("oslo.jpg"), "").expect("writable");
+    let photos = photos.to_str().expect("text");
+    cluster.program().run(["start", "--data-dir", photos]).exits(1).says(["OB1008", photos]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod demo;
 mod disks;
 mod engines;
 mod import;
+mod membership;
 mod nemesis;
 mod redis;
 mod sessions;

@@ -63,6 +63,23 @@ async fn maybe_renew(global: &Global, context: Context, client: &Client) {
     }
 }
 
+/// The context follows the members, so that it still leads to the cluster when those that it was made with are gone.
+pub(crate) fn keep_endpoints(global: &Global, endpoints: Vec<String>) {
+    if !global.endpoint.is_empty() || endpoints.is_empty() {
+        return;
+    }
+    let saved = path_of(global).and_then(|path| {
+        let context = Context::load_file(&path)?;
+        if context.endpoints != endpoints {
+            Context { endpoints, ..context }.save(&path)?;
+        }
+        Ok(())
+    });
+    if let Err(failure) = saved {
+        tracing::warn!("the context does not follow the members: {}", failure.message);
+    }
+}
+
 /// The file of the context that the flags choose.
 fn path_of(global: &Global) -> Result<PathBuf, Failure> {
     match &global.context {

@@ -109,6 +109,10 @@ pub(crate) async fn run(global: &Global, command: MemberCommand, out: &mut Outpu
         return Ok(());
     }
     let settled = wait(&client, global.timeout, change).await?;
+    // A change that is done is not undone by a context that stays behind.
+    if let Ok(members) = client.members().await {
+        follow(global, &members);
+    }
     if out.format().is_json() {
         let node = found.last().expect("a change names a node");
         return out.document(&json!({
@@ -165,6 +169,10 @@ impl Verb {
     }
 }
 
+fn follow(global: &Global, members: &[MemberInfo]) {
+    session::keep_endpoints(global, members.iter().map(|member| member.address.clone()).collect());
+}
+
 /// Whether a removal shows, though its answer was lost.
 async fn is_gone(client: &Client, change: MemberChange) -> bool {
     let MemberChange::Remove { node } = change else { return false };
@@ -200,6 +208,7 @@ fn find<'a>(members: &'a [MemberInfo], text: &str) -> Result<&'a MemberInfo, Fai
 
 async fn list(global: &Global, out: &mut Output) -> Result<(), Failure> {
     let members = session::connect(global).await?.members().await?;
+    follow(global, &members);
     if out.format().is_json() {
         let members: Vec<Value> = members.iter().map(|member| document(member, &members)).collect();
         return out.document(&json!({ "$type": "members", "members": members }));
