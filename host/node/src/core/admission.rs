@@ -79,19 +79,26 @@ fn keys_within_limits(spec: &CommandSpec, arguments: &[Bytes]) -> Result<(), Res
     Ok(())
 }
 
-/// As Redis says it: each argument quoted, the whole cut at 128 bytes.
+/// As Redis says it: the name, and each argument quoted as far as 128 bytes go, all of them up to their first zero byte.
 fn unknown(arguments: &[Bytes]) -> String {
-    let name = String::from_utf8_lossy(&arguments[0][..arguments[0].len().min(128)]).into_owned();
-    let mut shown = String::new();
+    const SHOWN_BYTES_MAX: usize = 128;
+    let mut shown: Vec<u8> = Vec::new();
     for argument in &arguments[1..] {
-        if shown.len() >= 128 {
+        if shown.len() >= SHOWN_BYTES_MAX {
             break;
         }
-        let room = (128 - shown.len()).min(argument.len());
-        shown.push_str(&format!("'{}' ", String::from_utf8_lossy(&argument[..room])));
+        let room = SHOWN_BYTES_MAX - shown.len();
+        shown.push(b'\'');
+        shown.extend_from_slice(until_zero(&argument[..argument.len().min(room)]));
+        shown.extend_from_slice(b"' ");
     }
-    let text = format!("ERR unknown command '{name}', with args beginning with: {shown}");
-    text.replace(['\r', '\n'], " ")
+    let name = &arguments[0][..arguments[0].len().min(SHOWN_BYTES_MAX)];
+    let (name, shown) = (String::from_utf8_lossy(until_zero(name)), String::from_utf8_lossy(&shown));
+    format!("ERR unknown command '{name}', with args beginning with: {shown}").replace(['\r', '\n'], " ")
+}
+
+fn until_zero(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -106,6 +113,9 @@ mod tests {
     fn an_unknown_command_is_answered_as_redis_does() {
         let text = unknown(&arguments(&["FOO", "a", "b\r\nc"]));
         assert_eq!(text, "ERR unknown command 'FOO', with args beginning with: 'a' 'b  c' ");
-        assert!(unknown(&arguments(&["X", &"y".repeat(1_000)])).len() < 250);
+        assert_eq!(unknown(&arguments(&["F\0O", "a\0b"])), "ERR unknown command 'F', with args beginning with: 'a' ");
+        let (long, cut) = ("x".repeat(200), "x".repeat(128));
+        let text = unknown(&arguments(&[&long, &long, "y"]));
+        assert_eq!(text, format!("ERR unknown command '{cut}', with args beginning with: '{cut}' "));
     }
 }
