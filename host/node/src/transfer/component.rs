@@ -13,9 +13,14 @@ use outboard_wire::command::{Command, Digest, EngineRecord, Stamped};
 use outboard_wire::limits::COMPONENT_BYTES_MAX;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 /// How long to wait before an engine is staged again.
 const STAGE_AGAIN: Duration = Duration::from_millis(50);
+/// How long a push waits for the word of voters to which there is no connection.
+const OUT_OF_REACH: Duration = Duration::from_secs(3);
+/// How often a push looks whether those that it waits for are still connected.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// A fetch that brings nothing for so long is given up, and another node is asked.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -29,7 +34,7 @@ pub(super) async fn on_push(desk: &Desk, stream: &mut BulkStream, bytes: u64, ti
         let text = format!("the component is not {bytes} bytes long as announced");
         return answer(stream, BulkReply::Refused(text)).await;
     };
-    let deadline = tokio::time::Instant::now() + Duration::from_millis(u64::from(timeout_ms));
+    let deadline = Instant::now() + Duration::from_millis(u64::from(timeout_ms));
     let reply = match push(desk, component, deadline).await {
         Ok(pushed) => BulkReply::Pushed(pushed),
         Err(reason) => BulkReply::Refused(reason),
@@ -37,30 +42,44 @@ pub(super) async fn on_push(desk: &Desk, stream: &mut BulkStream, bytes: u64, ti
     answer(stream, reply).await
 }
 
-async fn push(desk: &Desk, component: Vec<u8>, deadline: tokio::time::Instant) -> Result<Pushed, String> {
+async fn push(desk: &Desk, component: Vec<u8>, deadline: Instant) -> Result<Pushed, String> {
     let library = desk.library.clone();
     let inserted = blocking(move || library.insert(&component)).await;
     let engine = record(&*inserted.map_err(|error| error.to_string())?);
     stage(desk, &engine, deadline).await?;
-    let mut control = desk.control.clone();
-    let digest = engine.digest;
-    let settled = control.wait_for(|control| {
-        let nodes = control.readiness(&digest);
-        !nodes.is_empty() && nodes.iter().all(|(_, word)| *word != Readiness::Waiting)
-    });
-    // Whether in time or not: what is known by then is told.
-    let nodes = match tokio::time::timeout_at(deadline, settled).await {
-        Ok(Ok(control)) => control.readiness(&digest),
-        Ok(Err(_)) => return Err("the node is stopping".into()),
-        Err(_) => desk.control.borrow().readiness(&digest),
-    };
+    let nodes = every_word(desk, engine.digest, deadline).await?;
     Ok(Pushed { engine, nodes })
 }
 
-/// Staging twice is staging once: where the outcome is not known, as when the leader dies over it, it is asked for again.
-async fn stage(desk: &Desk, engine: &EngineRecord, deadline: tokio::time::Instant) -> Result<(), String> {
+/// Each voter's word of an engine. Whoever is connected is waited for until the deadline, however long it compiles; whoever is
+/// out of reach, only for a moment. What is known by then is told.
+async fn every_word(desk: &Desk, digest: Digest, deadline: Instant) -> Result<Vec<(u64, Readiness)>, String> {
+    let mut control = desk.control.clone();
+    let mut give_up = deadline;
     loop {
-        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        let nodes = control.borrow_and_update().readiness(&digest);
+        let waiting: Vec<u64> =
+            nodes.iter().filter(|(_, word)| *word == Readiness::Waiting).map(|(node, _)| *node).collect();
+        let now = Instant::now();
+        if waiting.iter().any(|node| desk.is_connected(NodeId(*node))) {
+            give_up = deadline;
+        } else if !nodes.is_empty() {
+            give_up = give_up.min(now + OUT_OF_REACH);
+        }
+        if (waiting.is_empty() && !nodes.is_empty()) || now >= give_up {
+            return Ok(nodes);
+        }
+        match timeout_at(give_up.min(now + LOOK_AGAIN), control.changed()).await {
+            Ok(Ok(())) | Err(_) => {}
+            Ok(Err(_)) => return Err("the node is stopping".into()),
+        }
+    }
+}
+
+/// Staging twice is staging once: where the outcome is not known, as when the leader dies over it, it is asked for again.
+async fn stage(desk: &Desk, engine: &EngineRecord, deadline: Instant) -> Result<(), String> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
         match try_stage(desk, engine, left).await {
             Ok(Response::Done) => return Ok(()),
             Ok(Response::Invalid(reason)) => return Err(reason),

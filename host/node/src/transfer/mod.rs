@@ -39,6 +39,11 @@ impl Desk {
     pub(crate) fn peers(&self) -> Vec<NodeId> {
         self.net.links().into_iter().map(|link| link.peer).collect()
     }
+
+    /// It is this node, or there is a connection to it now.
+    pub(crate) fn is_connected(&self, node: NodeId) -> bool {
+        node == self.id || self.net.links().iter().any(|link| link.peer == node && link.round_trip.is_some())
+    }
 }
 
 /// Serves a bulk stream that somebody opened.

@@ -2,7 +2,7 @@
 
 use super::reply;
 use crate::world::World;
-use outboard_node::{LogCare, StartError};
+use outboard_node::{LogCare, Plan, RecoverError, StartError};
 use std::path::Path;
 use std::time::Duration;
 
@@ -153,4 +153,23 @@ async fn bits_lost_in_a_closed_segment_of_a_running_node_are_found_and_the_segme
     world.restart(victim).await;
     assert!(!world.status(victim).await.suspended);
     world.assert_equal_states().await;
+}
+
+#[tokio::test]
+async fn of_a_lost_majority_one_survivor_serves_again_and_an_old_node_that_comes_back_changes_nothing() {
+    let mut world = filled(3).await;
+    (1..=3).for_each(|number| world.kill(number));
+    let refused = Plan::of(&[world.dir(1).to_path_buf(), world.dir(2).to_path_buf()])
+        .expect_err("two of three can elect a leader");
+    assert!(matches!(refused, RecoverError::NotNeeded(_)), "{refused}");
+    let plan = Plan::of(&[world.dir(1).to_path_buf()]).expect("a plan");
+    assert_eq!((plan.voters, plan.gone.len(), plan.incarnation), (3, 2, 1));
+    plan.apply().expect("applied");
+    world.restart(1).await;
+    assert_eq!(world.ask(1, &["SET", "after", "1"]).await, reply("+OK\r\n"));
+    let term = world.status(1).await.term;
+    world.restart(3).await;
+    assert_eq!(world.ask(1, &["GET", "after"]).await, reply("$1\r\n1\r\n"));
+    assert_eq!(world.status(3).await.leader, None);
+    assert_eq!(world.status(1).await.term, term);
 }

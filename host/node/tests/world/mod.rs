@@ -389,10 +389,16 @@ impl World {
         }
     }
 
-    /// Pushes a component while some node is away; its digest.
+    /// Pushes a component while some node is away, for which the push does not wait out its time; its digest.
     pub(crate) async fn push_to_some(&mut self, number: u64, component: &[u8]) -> String {
-        match self.push_within(number, component, 5_000).await {
-            BulkReply::Pushed(pushed) => pushed.engine.digest.to_string(),
+        const TIMEOUT_MS: u32 = 300_000;
+        let started = Instant::now();
+        match self.push_within(number, component, TIMEOUT_MS).await {
+            BulkReply::Pushed(pushed) => {
+                assert!(started.elapsed() < Duration::from_millis(TIMEOUT_MS.into()), "it waited for who is away");
+                assert!(pushed.nodes.iter().any(|(_, word)| *word == Readiness::Waiting), "{:?}", pushed.nodes);
+                pushed.engine.digest.to_string()
+            }
             other => panic!("not staged: {other:?}"),
         }
     }

@@ -15,8 +15,9 @@ use outboard_wire::bulk::{Pushed, Readiness};
 use outboard_wire::client::engine_title;
 use serde_json::json;
 
-/// Spreading and compiling take longer than a command: this long at least.
-const TIMEOUT_MIN: Duration = Duration::from_secs(15);
+/// Spreading and compiling take longer than a command, on a busy machine much longer: this long at least. Nodes that are out
+/// of reach are not waited for.
+const TIMEOUT_MIN: Duration = Duration::from_secs(120);
 
 pub(crate) async fn run(global: &Global, target: &str, dry_run: bool, out: &mut Output) -> Result<(), Failure> {
     let component = component::named(target)?;
