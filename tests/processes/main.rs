@@ -3,6 +3,7 @@
 //! A test target of host/cli (its path says `tests/processes/`), so that cargo builds the program first and names it here.
 //! The harness is the crate outboard-tests. Long measurements are `#[ignore]`d; each says how to run it.
 
+mod access;
 mod command_line;
 mod crashes;
 mod demo;

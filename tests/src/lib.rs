@@ -43,7 +43,7 @@ pub use redis::{Redis, Reply, command};
 pub use redis_tools::{RedisTools, is_installed};
 pub use registers::{Judgement, Registers};
 pub use status::{NodeView, Status};
-pub use stranger::{datagrams_of_garbage, is_cut_off_for, is_turned_away};
+pub use stranger::{datagrams_of_garbage, is_cut_off_for, is_turned_away, is_turned_away_without_a_certificate};
 pub use tmpfs::Tmpfs;
 pub use writer::Writer;
 

@@ -4,9 +4,10 @@
 use outboard_net::Credentials;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint};
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig as TlsConfig, RootCertStore};
+use rustls::{ClientConfig as TlsConfig, ConfigBuilder, RootCertStore};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
@@ -39,6 +40,14 @@ pub async fn is_turned_away(at: SocketAddr, credentials: &Credentials, protocol:
     }
 }
 
+/// As [`is_turned_away`], for one that shows no certificate; it trusts the authority in these credentials.
+pub async fn is_turned_away_without_a_certificate(at: SocketAddr, trusts: &Credentials, protocol: &[u8]) -> bool {
+    match connect_with(at, trusts, anonymous(trusts), protocol).await {
+        Ok(connection) => was_closed(&connection).await,
+        Err(_) => true,
+    }
+}
+
 /// Whether a client that belongs loses its connection for sending this on a stream.
 pub async fn is_cut_off_for(at: SocketAddr, credentials: &Credentials, protocol: &[u8], bytes: &[u8]) -> bool {
     let connection = connect(at, credentials, protocol).await.expect("it belongs");
@@ -49,9 +58,20 @@ pub async fn is_cut_off_for(at: SocketAddr, credentials: &Credentials, protocol:
 }
 
 async fn connect(at: SocketAddr, credentials: &Credentials, protocol: &[u8]) -> Result<Connection, ConnectionError> {
+    connect_with(at, credentials, known(credentials), protocol).await
+}
+
+async fn connect_with(
+    at: SocketAddr,
+    trusts: &Credentials,
+    mut tls: TlsConfig,
+    protocol: &[u8],
+) -> Result<Connection, ConnectionError> {
+    tls.alpn_protocols = vec![protocol.to_vec()];
+    let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("QUIC's first cipher is there")));
     let endpoint = Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into()).expect("a socket");
-    let server_name = format!("{}.outboard", credentials.cluster());
-    endpoint.connect_with(config(credentials, protocol), at, &server_name).expect("a sound config").await
+    let server_name = format!("{}.outboard", trusts.cluster());
+    endpoint.connect_with(config, at, &server_name).expect("a sound config").await
 }
 
 /// By the other side's word, not by silence.
@@ -59,19 +79,25 @@ async fn was_closed(connection: &Connection) -> bool {
     matches!(connection.closed().await, ConnectionError::ConnectionClosed(_) | ConnectionError::ApplicationClosed(_))
 }
 
-fn config(credentials: &Credentials, protocol: &[u8]) -> ClientConfig {
-    let parsed = "credentials hold what TLS takes";
+const PARSED: &str = "credentials hold what TLS takes";
+
+/// Who shows a certificate.
+fn known(credentials: &Credentials) -> TlsConfig {
+    let chain = vec![CertificateDer::from_pem_slice(credentials.certificate_pem().as_bytes()).expect(PARSED)];
+    let key = PrivateKeyDer::from_pem_slice(credentials.key_pem().as_bytes()).expect(PARSED);
+    trusting(credentials).with_client_auth_cert(chain, key).expect(PARSED)
+}
+
+/// Who shows none.
+fn anonymous(trusts: &Credentials) -> TlsConfig {
+    trusting(trusts).with_no_client_auth()
+}
+
+fn trusting(credentials: &Credentials) -> ConfigBuilder<TlsConfig, WantsClientCert> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(credentials.ca_pem().as_bytes()).expect(parsed)).expect(parsed);
-    let chain = vec![CertificateDer::from_pem_slice(credentials.certificate_pem().as_bytes()).expect(parsed)];
-    let key = PrivateKeyDer::from_pem_slice(credentials.key_pem().as_bytes()).expect(parsed);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = TlsConfig::builder_with_provider(provider)
+    roots.add(CertificateDer::from_pem_slice(credentials.ca_pem().as_bytes()).expect(PARSED)).expect(PARSED);
+    TlsConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("ring knows TLS 1.3")
         .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)
-        .expect(parsed);
-    tls.alpn_protocols = vec![protocol.to_vec()];
-    ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("QUIC's first cipher is there")))
 }

@@ -28,7 +28,7 @@ use crate::transfer::Desk;
 use bytes::Bytes;
 use outboard_net::{
     Authority, CertificateRequest, Credentials, IdentityKey, JoinError, JoinOffer, JoinRefusal, JoinRequest, Principal,
-    Responder, Token, Validity,
+    Responder, Token, TokenKind, Validity,
 };
 use outboard_raft::NodeId;
 use outboard_wire::access::{AccessCommand, EnrolRefusal, Enrolled, Enrolment};
@@ -363,6 +363,14 @@ pub enum EnrolError {
     /// The folder can't be used.
     #[error("{0}")]
     Folder(#[from] FormError),
+    /// The token is for somebody else; nobody was asked.
+    #[error("this token is for a {kind}, and {who} wants to come in by it")]
+    Kind {
+        /// What the token makes of its holder.
+        kind: TokenKind,
+        /// Who has it.
+        who: &'static str,
+    },
     /// The answer lacks what a newcomer has to know.
     #[error("the node's welcome can't be read: run the same outboard on both sides")]
     Welcome,
@@ -376,7 +384,7 @@ impl EnrolError {
                 matches!(why, JoinRefusal::Unavailable { .. } | JoinRefusal::NotLeader { .. })
             }
             EnrolError::Join(error) => matches!(error, JoinError::Busy { .. } | JoinError::Lost { .. }),
-            EnrolError::Folder(_) | EnrolError::Welcome => false,
+            EnrolError::Folder(_) | EnrolError::Kind { .. } | EnrolError::Welcome => false,
         }
     }
 }
@@ -389,6 +397,9 @@ pub async fn join_node(
     name: &str,
     advertised: &str,
 ) -> Result<(), EnrolError> {
+    if !token.kind().is_node() {
+        return Err(EnrolError::Kind { kind: token.kind(), who: "a node" });
+    }
     let home = dir.join(IDENTITY);
     let key = IdentityKey::load_or_create(&home).map_err(FormError::from)?;
     let offer = JoinOffer {
@@ -425,6 +436,9 @@ pub async fn join_client(
     key_dir: &Path,
     name: &str,
 ) -> Result<JoinedClient, EnrolError> {
+    if token.kind().is_node() {
+        return Err(EnrolError::Kind { kind: token.kind(), who: "a client" });
+    }
     let key = IdentityKey::load_or_create(key_dir).map_err(FormError::from)?;
     let (advertised, details) = (String::new(), Vec::new());
     let offer = JoinOffer { key: &key, cluster: None, name: name.to_owned(), advertised, details };

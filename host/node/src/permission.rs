@@ -10,9 +10,11 @@
 //! | deployer | push and upgrade engines |
 //! | admin | all of it; tokens, roles of others, revocations |
 //!
-//! Sessions are the reader's too: they change nothing, and a client that doesn't know an engine's commands asks for one. Tests: below.
+//! Sessions are the reader's too: they change nothing, and a client that doesn't know an engine's commands asks for one. Tests: below;
+//! the table of attempts and answers, against real nodes: `tests/processes/access/`.
 
 use crate::control::Control;
+use bytes::Bytes;
 use outboard_net::Principal;
 use outboard_sandbox::Component;
 use outboard_wire::access::{AccessCommand, Role};
@@ -36,12 +38,13 @@ pub(crate) fn refusal(
     asker: &Principal,
     body: &RequestBody,
 ) -> Option<String> {
-    judge(control, asker, needs(body, component), what(body))
+    let needs = needs(body, component);
+    judge(control, asker, needs, || what(body, component))
 }
 
 /// As [`refusal`], for a component on its way to the cluster.
 pub(crate) fn push_refusal(control: &Control, asker: &Principal) -> Option<String> {
-    judge(control, asker, DEPLOY, "push an engine")
+    judge(control, asker, DEPLOY, || "push an engine")
 }
 
 const READ: Needs = Needs::One(&[Role::Reader, Role::Writer]);
@@ -50,29 +53,28 @@ const OPERATE: Needs = Needs::One(&[Role::Operator]);
 const DEPLOY: Needs = Needs::One(&[Role::Deployer]);
 const ADMINISTER: Needs = Needs::One(&[]);
 
-fn judge(control: &Control, asker: &Principal, needs: Needs, what: &str) -> Option<String> {
+/// `what` is only put in words for a refusal.
+fn judge(control: &Control, asker: &Principal, needs: Needs, what: impl FnOnce() -> &'static str) -> Option<String> {
     let (name, role) = match asker {
         Principal::Client { name } => match control.permissions.role_of(name) {
             Some(role) => (name, role),
-            None => return Some(format!("{name} has no role in this cluster, so it may not {what}")),
+            None => return Some(format!("{name} has no role in this cluster, so it may not {}", what())),
         },
         // A node that dials as a client may look.
         Principal::Node(_) if needs == Needs::Any => return None,
-        Principal::Node(node) => return Some(format!("{node} is a node and not a client, so it may not {what}")),
+        Principal::Node(node) => return Some(format!("{node} is a node and not a client, so it may not {}", what())),
     };
     match needs {
         Needs::Any => None,
         Needs::One(_) if role == Role::Admin => None,
         Needs::One(roles) if roles.contains(&role) => None,
         Needs::One(roles) => {
-            let able: Vec<String> = roles.iter().chain([&Role::Admin]).map(|role| with_article(role.name())).collect();
-            Some(format!(
-                "{name} is {} and may not {what}: that takes {}",
-                with_article(role.name()),
-                able.join(" or ")
-            ))
+            let able: Vec<String> = roles.iter().map(|role| with_article(role.name())).collect();
+            let able = if able.is_empty() { String::new() } else { format!("{} or ", able.join(", ")) };
+            let is = with_article(role.name());
+            Some(format!("{name} is {is} and may not {}: that takes {able}an admin", what()))
         }
-        Needs::Node => Some(format!("no client may {what}")),
+        Needs::Node => Some(format!("no client may {}", what())),
     }
 }
 
@@ -82,11 +84,11 @@ fn with_article(word: &str) -> String {
 
 fn needs(body: &RequestBody, component: Option<&Component>) -> Needs {
     match body {
-        RequestBody::Command { arguments, .. } => {
-            let spec = component.zip(arguments.first()).and_then(|(component, name)| component.command(name));
-            // What this node doesn't know may be a write to another node, whose engine is newer.
-            if spec.is_some_and(|spec| !spec.writes) { READ } else { WRITE }
-        }
+        // What this node doesn't know may be a write to another node, whose engine is newer.
+        RequestBody::Command { arguments, .. } => match writes(arguments, component) {
+            Some(false) => READ,
+            Some(true) | None => WRITE,
+        },
         RequestBody::Transaction { .. } | RequestBody::Watch { .. } | RequestBody::Unwatch { .. } => WRITE,
         RequestBody::SessionOpen | RequestBody::SessionClose { .. } => READ,
         RequestBody::Status
@@ -109,9 +111,18 @@ fn needs(body: &RequestBody, component: Option<&Component>) -> Needs {
     }
 }
 
-fn what(body: &RequestBody) -> &'static str {
+/// Whether a command writes, if this node knows it.
+fn writes(arguments: &[Bytes], component: Option<&Component>) -> Option<bool> {
+    component?.command(arguments.first()?).map(|spec| spec.writes)
+}
+
+fn what(body: &RequestBody, component: Option<&Component>) -> &'static str {
     match body {
-        RequestBody::Command { .. } => "run a command that writes",
+        RequestBody::Command { arguments, .. } => match writes(arguments, component) {
+            Some(true) => "run a command that writes",
+            Some(false) => "run a command that reads",
+            None => "run a command that is not known to read only",
+        },
         RequestBody::Transaction { .. } => "run transactions",
         RequestBody::Watch { .. } | RequestBody::Unwatch { .. } => "watch keys",
         RequestBody::SessionOpen | RequestBody::SessionClose { .. } => "open sessions",
@@ -136,7 +147,6 @@ fn what(body: &RequestBody) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use outboard_sandbox::{Limits, Sandbox};
     use outboard_wire::access::{Enrolment, Enrols, MemberChange, TokenSpec, Wish};
     use outboard_wire::client::Consistency;
@@ -231,13 +241,32 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_who_may() {
-        let refused =
-            refusal(&control(), None, &Principal::Client { name: "a-reader".into() }, &RequestBody::AccessLists);
-        assert_eq!(
-            refused.as_deref(),
-            Some("a-reader is a reader and may not list tokens and clients: that takes an admin")
-        );
+    fn a_refusal_says_what_is_refused_and_who_may() {
+        let (control, kv) = (control(), kv());
+        let told = |role: Role, body: RequestBody| {
+            let asker = Principal::Client { name: format!("a-{role}") };
+            refusal(&control, Some(&kv), &asker, &body).expect("not its own")
+        };
+        for (role, body, says) in [
+            (
+                Role::Reader,
+                RequestBody::AccessLists,
+                "a reader and may not list tokens and clients: that takes an admin",
+            ),
+            (Role::Reader, command(&["SET"]), "may not run a command that writes: that takes a writer or an admin"),
+            (
+                Role::Reader,
+                command(&["GTE"]),
+                "may not run a command that is not known to read only: that takes a writer or",
+            ),
+            (
+                Role::Operator,
+                command(&["GET"]),
+                "an operator and may not run a command that reads: that takes a reader, a writer or",
+            ),
+        ] {
+            assert!(told(role, body).contains(says), "{says}");
+        }
     }
 
     #[test]

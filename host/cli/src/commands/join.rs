@@ -37,16 +37,21 @@ pub(crate) struct JoinArgs {
     token: Option<String>,
     #[command(flatten)]
     pub(crate) start: StartArgs,
+    /// What was typed that a client has no use for.
+    #[arg(skip)]
+    node_only: Option<&'static str>,
 }
 
 impl JoinArgs {
     pub(crate) fn resolve(self) -> Result<JoinArgs, Failure> {
-        Ok(JoinArgs { start: self.start.resolve()?, ..self })
+        // A file of node's settings may lie on a client's machine; what is typed is meant.
+        let node_only = self.start.node_only();
+        Ok(JoinArgs { start: self.start.resolve()?, node_only, ..self })
     }
 }
 
 pub(crate) fn run(global: &Global, args: JoinArgs, out: &mut Output) -> Result<(), Failure> {
-    let JoinArgs { seed, token, start } = args;
+    let JoinArgs { seed, token, start, node_only } = args;
     let token = match token {
         Some(text) => Some(parse(&text)?),
         None => start.token()?,
@@ -54,6 +59,10 @@ pub(crate) fn run(global: &Global, args: JoinArgs, out: &mut Output) -> Result<(
     let token = token.ok_or_else(|| Failure::new(Code::Usage, "which token?").help("outboard token create"))?;
     if token.kind().is_node() {
         return start::run(start.joining(seed, data_dir()?), Some(token), global);
+    }
+    if let Some(flag) = node_only {
+        let text = format!("this token is for a {}, and {flag} is for a node", token.kind());
+        return Err(Failure::new(Code::Usage, text).help("leave it out, or for a node: outboard token create"));
     }
     let runtime = start::runtime()?;
     runtime.block_on(client(global, &seed, &token, start.name.as_deref().unwrap_or_default(), out))
@@ -276,6 +285,7 @@ fn not_joined(error: EnrolError) -> Failure {
     match error {
         EnrolError::Folder(error) => not_formed(error),
         EnrolError::Welcome => Failure::new(Code::Protocol, message),
+        EnrolError::Kind { .. } => Failure::new(Code::Usage, message).help(new_token),
         EnrolError::Join(error) => match error {
             JoinError::NoAnswer { .. } | JoinError::Busy { .. } | JoinError::Lost { .. } => {
                 Failure::new(Code::Unavailable, message).help("run the same line again; it goes on where it was")

@@ -88,6 +88,19 @@ impl StartArgs {
         })
     }
 
+    /// The first setting among these, by flag or environment, that only a node has.
+    pub(crate) fn node_only(&self) -> Option<&'static str> {
+        let set = [
+            (self.data_dir.is_some(), "--data-dir"),
+            (self.engine.is_some(), "--engine"),
+            (self.listen.is_some(), "--listen"),
+            (self.advertise.is_some(), "--advertise"),
+            (self.durability.is_some(), "--durability"),
+            (self.redis.redis.is_some(), "--redis"),
+        ];
+        set.into_iter().find_map(|(is_set, flag)| is_set.then_some(flag))
+    }
+
     /// Of a node that joins there, in this folder unless another one is given.
     pub(crate) fn joining(self, seed: String, data_dir: PathBuf) -> StartArgs {
         StartArgs { join: Some(seed), data_dir: self.data_dir.or(Some(data_dir)), ..self }

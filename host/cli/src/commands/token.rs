@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use crate::args::Global;
+use crate::code::Code;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::table::{Align, columns};
 use crate::{json, session, units};
 use clap::{Args, Subcommand};
-use outboard_client::{Client, Context};
+use outboard_client::{Client, ClientError, Context};
 use outboard_net::{Role as Word, TOKEN_USES_MAX, Token, TokenId, TokenKind};
 use outboard_wire::access::{Enrols, Role, TokenInfo, TokenSpec, Wish};
+use outboard_wire::limits::TOKEN_LASTS_MS_MAX;
 use serde_json::json;
 
 /// Flags of `token`.
@@ -56,11 +58,15 @@ pub(crate) async fn run(global: &Global, command: TokenCommand, out: &mut Output
         TokenCommand::Create(args) => run_create(global, &args, out).await,
         TokenCommand::List => list(global, out).await,
         TokenCommand::Revoke { id, dry_run: true } => {
+            let known = session::connect(global).await?.access_lists().await?.tokens;
+            if !known.iter().any(|token| token.id == id.0) {
+                return Err(refused(ClientError::Conflict(format!("there is no token {id}"))));
+            }
             eprintln!("would revoke {id}");
             Ok(())
         }
         TokenCommand::Revoke { id, dry_run: false } => {
-            session::connect(global).await?.revoke_token(id.0).await?;
+            session::connect(global).await?.revoke_token(id.0).await.map_err(refused)?;
             if out.format().is_json() {
                 return out.document(&json!({ "$type": "token_revoked", "id": id.to_string() }));
             }
@@ -76,8 +82,14 @@ async fn run_create(global: &Global, args: &CreateArgs, out: &mut Output) -> Res
         (None, false) => Enrols::Node(Wish::Voter),
     };
     let uses = if args.uses == 1 { "one use".to_owned() } else { format!("{} uses", args.uses) };
-    let what = format!("{enrols}, {uses}, {}", units::age(args.expires.as_millis() as u64));
+    let lasts_ms = u64::try_from(args.expires.as_millis()).unwrap_or(u64::MAX);
+    if !(1..=TOKEN_LASTS_MS_MAX).contains(&lasts_ms) {
+        return Err(Failure::new(Code::Usage, "a token lasts for 1 ms to 30 days").help("--expires 1h"));
+    }
+    let what = format!("{enrols}, {uses}, {}", exactly(lasts_ms));
     if args.dry_run {
+        // Whoever may see them may make them.
+        session::connect(global).await?.access_lists().await?;
         eprintln!("would make a token: {what}");
         return Ok(());
     }
@@ -101,6 +113,14 @@ async fn run_create(global: &Global, args: &CreateArgs, out: &mut Output) -> Res
     Ok(())
 }
 
+/// A time in the largest unit that loses nothing.
+fn exactly(milliseconds: u64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+    let fits = units.into_iter().find(|(unit, _)| milliseconds.is_multiple_of(*unit));
+    let (unit, name) = fits.expect("every number is a multiple of 1");
+    format!("{}{name}", milliseconds / unit)
+}
+
 /// Makes a token and has the cluster know it.
 pub(crate) async fn create(
     client: &Client,
@@ -112,8 +132,15 @@ pub(crate) async fn create(
     let token = Token::generate(kind(enrols), context.credentials.authority_pin());
     let lasts_ms = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
     let spec = TokenSpec { id: token.id().0, verifier: token.verifier().0, enrols, lasts_ms, uses };
-    client.create_token(spec).await?;
+    client.create_token(spec).await.map_err(refused)?;
     Ok(token)
+}
+
+/// A change that can't be as things stand; the tokens tell why.
+fn refused(error: ClientError) -> Failure {
+    let is_conflict = matches!(error, ClientError::Conflict(_));
+    let failure = Failure::from(error);
+    if is_conflict { failure.help("outboard token list") } else { failure }
 }
 
 fn kind(enrols: Enrols) -> TokenKind {
@@ -160,4 +187,26 @@ async fn list(global: &Global, out: &mut Output) -> Result<(), Failure> {
 
 fn parse_id(text: &str) -> Result<TokenId, String> {
     text.parse::<TokenId>().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_token_is_told_as_it_is() {
+        let told = |text: &str| exactly(units::parse_duration(text).expect("a duration").as_millis() as u64);
+        for (typed, shown) in
+            [("1h", "1h"), ("90m", "90m"), ("36h", "36h"), ("2d", "2d"), ("500ms", "500ms"), ("60s", "1m")]
+        {
+            assert_eq!(told(typed), shown);
+        }
+    }
+
+    #[test]
+    fn a_refusal_leads_to_the_tokens_and_only_a_conflict_does() {
+        let help = |error| refused(error).help.unwrap_or_default();
+        assert_eq!(help(ClientError::Conflict("there is no token".into())), "outboard token list");
+        assert!(help(ClientError::Forbidden("a reader".into())).contains("client role"));
+    }
 }
