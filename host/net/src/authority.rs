@@ -12,7 +12,8 @@ use rcgen::{
     KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
 
-use crate::credentials::{Credentials, CredentialsError, certificate_der, read_text, write_private};
+use crate::credentials::{Credentials, certificate_der};
+use crate::files::{CredentialsError, read_text, write_private};
 use crate::identity::{self, ClusterId, Principal};
 use crate::request::CertificateRequest;
 use crate::token::AuthorityPin;
@@ -203,7 +204,7 @@ fn params(common_name: String, validity: Validity) -> CertificateParams {
     params.distinguished_name.push(DnType::CommonName, common_name);
     params.not_before = validity.from.into();
     params.not_after = validity.until.into();
-    let mut serial: [u8; 16] = crate::tls::random_bytes();
+    let mut serial: [u8; 16] = crate::crypto::random_bytes();
     // A serial number is a positive integer without leading zeros.
     serial[0] = serial[0] & 0x7f | 0x40;
     params.serial_number = Some(SerialNumber::from_slice(&serial));

@@ -25,7 +25,7 @@ use crate::lane::{StreamKind, open_greeted};
 use crate::outbox::{Outbox, Room};
 use crate::refusal::{Cause, CloseCode, Refusal, describe};
 use crate::requests::{REQUEST_UNITS_MAX, units};
-use crate::{tls, transport};
+use crate::{crypto, tls, transport};
 
 /// How long one attempt to connect takes at most.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -110,7 +110,7 @@ impl Dialler {
             return Ok(endpoint.clone());
         }
         let socket = transport::bind(any)?;
-        let config = transport::endpoint_config(&tls::random_bytes::<32>());
+        let config = transport::endpoint_config(&crypto::random_bytes::<32>());
         let endpoint = Endpoint::new(config, None, socket, Arc::new(TokioRuntime))
             .map_err(|source| NetError::Bind { address: any, source })?;
         Ok(slot.insert(endpoint).clone())

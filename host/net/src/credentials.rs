@@ -4,24 +4,20 @@
 //! Never: shows a key in Debug, in an error or in a log.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::crypto;
+use crate::files::{CredentialsError, KEY_FILE, read_text, warn_of_open_key, write_private};
 use crate::identity::{self, ClusterId, Holder, Principal, Serial};
 use crate::request::{CertificateRequest, IdentityKey};
-use crate::tls;
 use crate::token::AuthorityPin;
 
 const CERTIFICATE_FILE: &str = "certificate.pem";
-pub(crate) const KEY_FILE: &str = "key.pem";
 const CA_FILE: &str = "ca.pem";
-/// Longest file that is read as a certificate or a key.
-const FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// A certificate with its key and the authority behind it; parsed and found to belong together.
 #[derive(Clone)]
@@ -41,6 +37,11 @@ impl Credentials {
     /// Parses the three texts and checks that they belong together.
     pub fn from_pem(certificate: &str, key: &str, ca: &str) -> Result<Credentials, CredentialsError> {
         Credentials::parse([CERTIFICATE_FILE, KEY_FILE, CA_FILE].map(PathBuf::from), [certificate, key, ca])
+    }
+
+    /// What a key makes with a certificate for it.
+    pub fn of_key(key: &IdentityKey, certificate_pem: &str, ca_pem: &str) -> Result<Credentials, CredentialsError> {
+        Credentials::from_pem(certificate_pem, &key.pem(), ca_pem)
     }
 
     /// Writes the three files into `dir`, which is made when it is missing.
@@ -151,7 +152,7 @@ impl Credentials {
             let what = format!("the authority of {ca_cluster}, but the certificate belongs to {cluster}");
             return Err(damaged(&ca_path, what));
         }
-        tls::check_key(certificate.clone(), key).map_err(|error| damaged(&key_path, error))?;
+        crypto::check_key(certificate.clone(), key).map_err(|error| damaged(&key_path, error))?;
         let (from, until) = identity::validity(&certificate).map_err(unfit)?;
         Ok(Credentials {
             cluster,
@@ -186,98 +187,12 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Why credentials can't be used; each names the file.
-#[derive(Debug, thiserror::Error)]
-pub enum CredentialsError {
-    /// The file can't be read.
-    #[error("can't read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file can't be written.
-    #[error("can't write {}: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file's content is not what it should be.
-    #[error("{}: {what}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// A certificate can't be made.
-    #[error("no certificate can be made: {what}")]
-    Issue {
-        /// The cause.
-        what: String,
-    },
-}
-
 /// The one certificate in a text.
 pub(crate) fn certificate_der(path: &Path, pem: &str) -> Result<CertificateDer<'static>, CredentialsError> {
     CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| CredentialsError::Damaged {
         path: path.to_path_buf(),
         what: format!("no certificate: {error}"),
     })
-}
-
-/// A small text file, whole.
-pub(crate) fn read_text(path: &Path) -> Result<String, CredentialsError> {
-    let read = || {
-        if fs::metadata(path)?.len() > FILE_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too large for a certificate or a key"));
-        }
-        fs::read_to_string(path)
-    };
-    read().map_err(|source| CredentialsError::Read { path: path.to_path_buf(), source })
-}
-
-/// Writes a file that only its owner may read; a crash leaves the old file or the new one.
-pub(crate) fn write_private(dir: &Path, name: &str, content: &[u8]) -> Result<(), CredentialsError> {
-    let path = dir.join(name);
-    let write = || {
-        private_dir(dir)?;
-        let fresh = dir.join(format!("{name}.new"));
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&fresh)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)
-    };
-    write().map_err(|source| CredentialsError::Write { path: path.clone(), source })
-}
-
-fn private_dir(dir: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
-}
-
-fn warn_of_open_key(path: &Path) {
-    #[cfg(unix)]
-    if let Ok(metadata) = fs::metadata(path) {
-        let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
-        if mode & 0o077 != 0 {
-            tracing::warn!("{} can be read by others (mode {:o}); chmod 600 it", path.display(), mode & 0o777);
-        }
-    }
 }
 
 fn key_der(path: &Path, pem: &str) -> Result<PrivateKeyDer<'static>, CredentialsError> {

@@ -216,7 +216,7 @@ impl Backoff {
     fn next(&mut self) -> Duration {
         let pause = self.0;
         self.0 = (pause * 2).min(BACKOFF_MAX);
-        let [chance]: [u8; 1] = crate::tls::random_bytes();
+        let [chance]: [u8; 1] = crate::crypto::random_bytes();
         pause.mul_f64(0.5 + f64::from(chance) / 512.0)
     }
 }

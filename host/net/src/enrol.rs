@@ -15,9 +15,10 @@ use tokio::time::timeout;
 
 use crate::authority::{Authority, Validity};
 use crate::counters::add;
-use crate::credentials::CredentialsError;
 use crate::error::NetError;
+use crate::files::CredentialsError;
 use crate::frame::read_frame;
+use crate::identity::KeyHash;
 use crate::identity::Principal;
 use crate::join::{
     JOIN_ANSWER_BYTES_MAX, JOIN_REQUEST_BYTES_MAX, JoinAnswer, JoinFrame, JoinRefusal, Statement, encode,
@@ -25,7 +26,7 @@ use crate::join::{
 };
 use crate::lane::StreamKind;
 use crate::net::Shared;
-use crate::record::{KeyHash, Permit, TokenRecord};
+use crate::record::{Permit, TokenRecord};
 use crate::refusal::CloseCode;
 use crate::request::CertificateRequest;
 use crate::token::TokenId;

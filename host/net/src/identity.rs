@@ -27,7 +27,7 @@ pub struct ClusterId(pub u128);
 impl ClusterId {
     /// A new identity from the system's secure source of chance.
     pub fn random() -> ClusterId {
-        ClusterId(u128::from_le_bytes(crate::tls::random_bytes()))
+        ClusterId(u128::from_le_bytes(crate::crypto::random_bytes()))
     }
 
     /// The first characters, for people: enough to tell clusters apart on a screen, never used to compare.
@@ -269,6 +269,29 @@ fn parse(der: &[u8]) -> Result<(&[u8], X509Certificate<'_>), IdentityError> {
 
 fn unreadable(error: impl fmt::Display) -> IdentityError {
     IdentityError(format!("the certificate can't be read: {error}"))
+}
+
+/// The hash of a joiner's public key: who it is before it has a name.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+pub struct KeyHash(pub [u8; 32]);
+
+impl KeyHash {
+    /// Of a public key (SPKI in DER).
+    pub(crate) fn of(public_key: &[u8]) -> KeyHash {
+        KeyHash(blake3::derive_key("outboard joiner's public key 1", public_key))
+    }
+}
+
+impl fmt::Display for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 #[cfg(test)]

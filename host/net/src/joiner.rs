@@ -13,9 +13,10 @@ use bytes::Bytes;
 use quinn::{ClientConfig, Connection, Endpoint, TokioRuntime};
 use tokio::time::timeout;
 
-use crate::credentials::{Credentials, CredentialsError};
+use crate::credentials::Credentials;
 use crate::enrol::DECISION_TIMEOUT;
 use crate::error::NetError;
+use crate::files::CredentialsError;
 use crate::frame::read_frame;
 use crate::identity::{self, CLIENT_NAME_BYTES_MAX, ClusterId, Holder, Principal};
 use crate::join::{
@@ -27,7 +28,7 @@ use crate::pin::{Finding, Pinned};
 use crate::refusal::{Cause, CloseCode, Refusal};
 use crate::request::IdentityKey;
 use crate::token::Token;
-use crate::{tls, transport};
+use crate::{crypto, tls, transport};
 
 /// How long a joiner waits for the node to answer the dial.
 pub const JOIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -183,7 +184,7 @@ fn endpoint(address: SocketAddr) -> Result<Endpoint, JoinError> {
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     };
     let socket = std::net::UdpSocket::bind(any).map_err(|source| JoinError::Socket { source })?;
-    let config = transport::endpoint_config(&tls::random_bytes::<32>());
+    let config = transport::endpoint_config(&crypto::random_bytes::<32>());
     Endpoint::new(config, None, socket, Arc::new(TokioRuntime)).map_err(|source| JoinError::Socket { source })
 }
 
@@ -237,7 +238,7 @@ async fn converse(
     match answer.map_err(|error| JoinError::BadAnswer { address, what: error.to_string() })? {
         JoinAnswer::Refused(why) => Err(JoinError::Refused(why)),
         JoinAnswer::Admitted { certificate_pem, ca_pem, members } => {
-            let credentials = offer.key.credentials(&certificate_pem, &ca_pem);
+            let credentials = Credentials::of_key(offer.key, &certificate_pem, &ca_pem);
             let credentials = credentials.and_then(|credentials| check(credentials, token, &ca));
             let credentials = credentials.map_err(|error| JoinError::BadAnswer { address, what: error.to_string() })?;
             Ok(Admitted { credentials, members: members.into() })

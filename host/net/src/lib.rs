@@ -25,7 +25,7 @@
 //! # Coming in, staying in, going out
 //!
 //! ```text
-//!   token create    Token::generate(kind, authority_pin) ─▶ reveal() once to the operator; TokenRecord ─▶ the log
+//!   token create    Token::generate(kind, authority_pin) ─▶ reveal() once to the operator; TokenRecord::of ─▶ the log
 //!   join            IdentityKey::load_or_create ─▶ join(address, &token, offer) ─▶ Admitted.credentials.save
 //!     at the node   JoinRequest ─▶ judge(record, now) ─▶ the log: use_up(key) ─▶ admit(authority, principal, members)
 //!   renewal         renewal_due(now)? renewal_request() ─▶ an ordinary request ─▶ Authority::sign(.., the connection's principal, ..)
@@ -55,9 +55,11 @@ mod bulk;
 mod client;
 mod counters;
 mod credentials;
+mod crypto;
 mod dial;
 mod enrol;
 mod error;
+mod files;
 mod frame;
 mod identity;
 mod join;
@@ -82,11 +84,12 @@ pub use authority::{AUTHORITY_LIFETIME, Authority, CERTIFICATE_LIFETIME, CLOCK_S
 pub use bulk::{BULK_FRAME_BYTES_MAX, BULK_HEADER_BYTES_MAX, BulkStream};
 pub use client::{CONNECT_TIMEOUT, ClientConnection, Dialler, RequestError};
 pub use counters::Counters;
-pub use credentials::{Credentials, CredentialsError};
+pub use credentials::Credentials;
 pub use enrol::{DECISION_TIMEOUT, JoinRequest};
 pub use error::NetError;
+pub use files::CredentialsError;
 pub use frame::{CLIENT_FRAME_BYTES_MAX, PEER_FRAME_BYTES_MAX};
-pub use identity::{CLIENT_NAME_BYTES_MAX, ClusterId, IdentityError, Principal, Serial};
+pub use identity::{CLIENT_NAME_BYTES_MAX, ClusterId, IdentityError, KeyHash, Principal, Serial};
 pub use join::{
     ADVERTISED_BYTES_MAX, JOIN_ANSWER_BYTES_MAX, JOIN_DETAILS_BYTES_MAX, JOIN_REQUEST_BYTES_MAX, JoinAnswer,
     JoinRefusal, Unreadable, fuzz, is_local_only,
@@ -96,7 +99,7 @@ pub use lane::Lane;
 pub use link::{LinkStatus, PeerSender};
 pub use net::{Limits, Listen, Net, NetEvent, Options};
 pub use proof::Verifier;
-pub use record::{KeyHash, Permit, TOKEN_USES_MAX, TokenRecord};
+pub use record::{Permit, TOKEN_USES_MAX, TokenRecord};
 pub use refusal::Refusal;
 pub use request::{CertificateRequest, IdentityKey, REQUEST_BYTES_MAX, RequestRefused};
 pub use requests::{ClientInfo, REQUEST_UNITS_MAX, Responder, UNIT_BYTES};

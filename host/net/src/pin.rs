@@ -12,8 +12,8 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_t
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+use crate::crypto;
 use crate::identity::{self, ClusterId};
-use crate::tls;
 use crate::token::AuthorityPin;
 
 /// The verifier of one join.
@@ -37,7 +37,7 @@ pub(crate) enum Finding {
 
 impl Pinned {
     pub(crate) fn new(pin: AuthorityPin) -> Arc<Pinned> {
-        let algorithms = tls::provider().signature_verification_algorithms;
+        let algorithms = crypto::provider().signature_verification_algorithms;
         Arc::new(Pinned { pin, algorithms, finding: Mutex::default() })
     }
 
@@ -83,7 +83,7 @@ fn verify(
 ) -> Result<(), Error> {
     let mut roots = RootCertStore::empty();
     roots.add(ca)?;
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), tls::provider())
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), crypto::provider())
         .build()
         .map_err(|error| Error::General(error.to_string()))?;
     let name = ServerName::try_from(identity::cluster_server_name(cluster)).expect("a cluster's name is a DNS name");

@@ -5,14 +5,13 @@
 //! change their sum. Tests: at the end.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::Principal;
+use crate::identity::{KeyHash, Principal};
 use crate::join::JoinRefusal;
 use crate::proof::Verifier;
-use crate::token::{TokenId, TokenKind};
+use crate::token::{Token, TokenId, TokenKind};
 
 /// Keys that may come in by one token: each stays in its record.
 pub const TOKEN_USES_MAX: u32 = 1_000;
@@ -39,6 +38,11 @@ impl TokenRecord {
     pub fn new(id: TokenId, verifier: Verifier, kind: TokenKind, expires_ms: u64, uses: u32) -> TokenRecord {
         let uses_left = uses.clamp(1, TOKEN_USES_MAX);
         TokenRecord { id, verifier, kind, expires_ms, uses_left, used_by: BTreeMap::new() }
+    }
+
+    /// What the cluster keeps of a token.
+    pub fn of(token: &Token, expires_ms: u64, uses: u32) -> TokenRecord {
+        TokenRecord::new(token.id(), token.verifier(), token.kind(), expires_ms, uses)
     }
 
     /// Whether the holder of that key may come in at this time of the log. A key that came in already gets what it got, even when the
@@ -74,29 +78,6 @@ pub enum Permit {
     New,
     /// To get once more what it was given.
     Resume(Principal),
-}
-
-/// The hash of a joiner's public key: who it is before it has a name.
-#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
-pub struct KeyHash(pub [u8; 32]);
-
-impl KeyHash {
-    /// Of a public key (SPKI in DER).
-    pub(crate) fn of(public_key: &[u8]) -> KeyHash {
-        KeyHash(blake3::derive_key("outboard joiner's public key 1", public_key))
-    }
-}
-
-impl fmt::Display for KeyHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for KeyHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use rcgen::{
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 
-use crate::credentials::{Credentials, CredentialsError, KEY_FILE, read_text, write_private};
-use crate::record::KeyHash;
+use crate::files::{CredentialsError, KEY_FILE, read_text, write_private};
+use crate::identity::KeyHash;
 
 /// Longest request for a certificate that is looked at, in bytes; ours have some 300.
 pub const REQUEST_BYTES_MAX: usize = 4 << 10;
@@ -28,7 +28,7 @@ impl IdentityKey {
     }
 
     /// The key that waits in `dir`, or a new one that waits there from now on: a join that is run again goes on with the same key, and so
-    /// gets what it was given. [`Credentials::save`] into the same folder completes it.
+    /// gets what it was given. [`crate::Credentials::save`] into the same folder completes it.
     pub fn load_or_create(dir: &Path) -> Result<IdentityKey, CredentialsError> {
         let path = dir.join(KEY_FILE);
         if !path.exists() {
@@ -50,9 +50,9 @@ impl IdentityKey {
         CertificateRequest::from_der(request.der()).expect("what was just made and signed holds")
     }
 
-    /// The credentials that this key makes with a certificate for it.
-    pub fn credentials(&self, certificate_pem: &str, ca_pem: &str) -> Result<Credentials, CredentialsError> {
-        Credentials::from_pem(certificate_pem, &self.0.serialize_pem(), ca_pem)
+    /// As text: a secret.
+    pub(crate) fn pem(&self) -> String {
+        self.0.serialize_pem()
     }
 
     pub(crate) fn from_pem(pem: &str) -> Option<IdentityKey> {

@@ -17,10 +17,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::base32;
+use crate::crypto;
 use crate::identity::{self, ClusterId, IdentityError};
 use crate::proof::{self, Verifier};
-use crate::record::TokenRecord;
-use crate::tls;
 
 const PREFIX: &str = "obt1_";
 /// What all versions begin with.
@@ -45,8 +44,8 @@ pub struct Token {
 impl Token {
     /// A new token, id and secret from the system's secure source of chance, for the cluster whose authority that is.
     pub fn generate(kind: TokenKind, pin: AuthorityPin) -> Token {
-        let id = TokenId(u64::from_be_bytes(tls::random_bytes()));
-        Token { kind, id, pin, secret: tls::random_bytes() }
+        let id = TokenId(u64::from_be_bytes(crypto::random_bytes()));
+        Token { kind, id, pin, secret: crypto::random_bytes() }
     }
 
     /// Reads a token's text; blanks around it don't matter, nor do capitals.
@@ -98,12 +97,6 @@ impl Token {
     /// The authority of the cluster that it opens.
     pub fn pin(&self) -> AuthorityPin {
         self.pin
-    }
-
-    /// What the cluster keeps of it. `uses`: how many keys may come in by it, at least 1 and at most
-    /// [`TOKEN_USES_MAX`](crate::TOKEN_USES_MAX); `expires_ms` in the log's time.
-    pub fn record(&self, expires_ms: u64, uses: u32) -> TokenRecord {
-        TokenRecord::new(self.id, self.verifier(), self.kind, expires_ms, uses)
     }
 
     /// The public half of what the secret proves.
@@ -411,7 +404,7 @@ mod tests {
     fn debug_and_errors_never_show_the_secret() {
         let token = Token::generate(TokenKind::Client { role: Role::Admin }, AuthorityPin([1; 16]));
         let text = token.reveal();
-        let shown = format!("{token:?} {:?}", token.record(1, 1));
+        let shown = format!("{token:?} {:?}", token.verifier());
         let secret = &text[45..70];
         assert!(!shown.contains(secret) && !shown.contains(&format!("{:?}", token.secret)), "{shown}");
         assert!(shown.contains(&token.id().to_string()));

@@ -17,6 +17,7 @@ use quinn::{
 };
 
 use crate::credentials::Credentials;
+use crate::crypto;
 use crate::error::NetError;
 use crate::tls;
 
@@ -136,7 +137,7 @@ pub(crate) fn endpoint_config(secret: &[u8]) -> EndpointConfig {
     config.max_udp_payload_size(DATAGRAM_BYTES_MAX).expect("within QUIC's bounds");
     config.min_reset_interval(RESET_INTERVAL);
     // quinn's own generator recognizes its ids by a key of this life only, and so would silently drop what deserves a reset.
-    config.cid_generator(|| Box::new(RandomIds(blake3::Hasher::new_keyed(&tls::random_bytes()).finalize_xof())));
+    config.cid_generator(|| Box::new(RandomIds(blake3::Hasher::new_keyed(&crypto::random_bytes()).finalize_xof())));
     config
 }
 

@@ -82,7 +82,7 @@ async fn who_has_no_good_token_stays_out_and_is_told_why() {
 
     // Right id, other secret: the record is of another token.
     let wrong_secret = Token::generate(voter, pin);
-    let mut record = Token::generate(voter, pin).record(registrar.now() + HOUR_MS, 1);
+    let mut record = TokenRecord::of(&Token::generate(voter, pin), registrar.now() + HOUR_MS, 1);
     record.id = wrong_secret.id();
     registrar.add(record);
     assert_refused(&registrar, &wrong_secret, JoinRefusal::WrongProof).await;
@@ -362,7 +362,7 @@ async fn a_node_that_drops_a_request_or_answers_for_somebody_else_is_told_apart_
 fn what_is_secret_is_shown_nowhere() {
     let token = Token::generate(TokenKind::Voter, authority().pin());
     let key = key();
-    let shown = format!("{token:?} {key:?} {:?} {:?}", offer(&key), token.record(1, 1));
+    let shown = format!("{token:?} {key:?} {:?} {:?}", offer(&key), TokenRecord::of(&token, 1, 1));
     assert!(!shown.contains("PRIVATE") && !shown.contains(&token.reveal()[40..]), "{shown}");
 }
 
@@ -425,7 +425,7 @@ impl Registrar {
 
     fn token(&self, kind: TokenKind, uses: u32) -> Token {
         let token = Token::generate(kind, self.authority.pin());
-        self.add(token.record(self.now() + HOUR_MS, uses));
+        self.add(TokenRecord::of(&token, self.now() + HOUR_MS, uses));
         // As somebody would paste it.
         Token::parse(&token.reveal()).expect("a token is read back")
     }
