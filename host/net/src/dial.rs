@@ -42,6 +42,9 @@ pub(crate) async fn run(shared: Arc<Shared>, link: Arc<Link>) {
             if let Some(connection) = link.connection() {
                 CloseCode::Done.close(&connection, None);
                 link.down(&shared.tally);
+                if shared.links.get(link.node).is_none() {
+                    shared.send_event(NetEvent::PeerDown(link.node)).await;
+                }
             }
         }
         () = keep_connected(&shared, &link) => {}

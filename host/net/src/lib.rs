@@ -10,7 +10,8 @@
 //! ```
 //!
 //! One UDP port serves peers, clients and joiners; the TLS protocol name (ALPN) tells them apart. Each node dials every other node and sends on the
-//! connection that it dialled; what it receives comes on those that it accepted. Both sides show certificates of the cluster's own
+//! connection that it dialled; what it receives comes on those that it accepted. Whoever is dialled by a peer that it has not heard of dials it,
+//! too: a node that was away while another one came in and took the lead could not answer its leader otherwise. Both sides show certificates of the cluster's own
 //! [`Authority`]; the certificate names cluster and node or client ([`Principal`]), addresses mean nothing. Only who joins shows none.
 //!
 //! What others may build on:

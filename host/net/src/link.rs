@@ -4,8 +4,10 @@
 //! a full one drops the newest frame. The task behind a link is in `dial.rs`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
@@ -85,7 +87,7 @@ impl Links {
     pub(crate) fn set(&self, peers: &BTreeMap<NodeId, SocketAddr>) -> Vec<Arc<Link>> {
         let mut links = self.0.write().expect(UNPOISONED);
         links.retain(|node, link| {
-            let stays = peers.get(node) == Some(&link.address);
+            let stays = link.is_guest() && !peers.contains_key(node) || peers.get(node) == Some(&link.address);
             if !stays {
                 link.end();
             }
@@ -93,13 +95,32 @@ impl Links {
         });
         let mut new = Vec::new();
         for (&node, &address) in peers {
-            links.entry(node).or_insert_with(|| {
+            let link = links.entry(node).or_insert_with(|| {
                 let link = Arc::new(Link::new(node, address));
                 new.push(link.clone());
                 link
             });
+            link.is_guest.store(false, Ordering::Relaxed);
         }
         new
+    }
+
+    /// The link to a peer that dials us from there although nobody has named it yet; new if it needs a task.
+    pub(crate) fn meet(&self, node: NodeId, address: SocketAddr) -> Option<Arc<Link>> {
+        let mut links = self.0.write().expect(UNPOISONED);
+        let Entry::Vacant(vacant) = links.entry(node) else { return None };
+        let link = Link::new(node, address);
+        link.is_guest.store(true, Ordering::Relaxed);
+        Some(vacant.insert(Arc::new(link)).clone())
+    }
+
+    /// A peer that dialled us does so no more: was it here for that only?
+    pub(crate) fn part(&self, node: NodeId) {
+        let mut links = self.0.write().expect(UNPOISONED);
+        if let Some(link) = links.get(&node).filter(|link| link.is_guest()) {
+            link.end();
+            links.remove(&node);
+        }
     }
 
     /// All links stop taking frames, write what they have, and end.
@@ -140,6 +161,8 @@ pub(crate) struct Link {
     pub(crate) append: Outbox,
     connection: Mutex<Option<Connection>>,
     prod: Notify,
+    /// Nobody has named this peer: it dials us, and is dialled for as long as it does.
+    is_guest: AtomicBool,
     /// Removed from the set of peers.
     ended: watch::Sender<bool>,
 }
@@ -153,6 +176,7 @@ impl Link {
             append: Outbox::new(APPEND_ROOM, false),
             connection: Mutex::new(None),
             prod: Notify::new(),
+            is_guest: AtomicBool::new(false),
             ended: watch::Sender::new(false),
         }
     }
@@ -194,6 +218,10 @@ impl Link {
             Lane::Append => &self.append,
         };
         outbox.push(Frame { id: None, body }).is_ok()
+    }
+
+    fn is_guest(&self) -> bool {
+        self.is_guest.load(Ordering::Relaxed)
     }
 
     fn end(&self) {

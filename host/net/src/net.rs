@@ -192,8 +192,8 @@ impl Net {
         self.shared.links.status()
     }
 
-    /// Keeps exactly these peers connected from now on (this node itself is left out). One whose address changed is dialled anew.
-    /// Must be called on the runtime of [`Net::bind`].
+    /// Keeps exactly these peers connected from now on (this node itself is left out). One whose address changed is dialled anew. Beside these
+    /// it dials whoever dials it, as long as that one does. Must be called on the runtime of [`Net::bind`].
     pub fn set_peers(&self, mut peers: BTreeMap<NodeId, SocketAddr>) {
         peers.remove(&self.shared.node);
         let new = self.shared.links.set(&peers);
@@ -385,12 +385,14 @@ impl Shared {
         self.newest.lock().expect("nothing panics while it holds this").insert(node, connection.clone())
     }
 
-    /// Forgets a connection that ended, unless a newer one took its place.
-    pub(crate) fn forget_newest(&self, node: NodeId, connection: &Connection) {
+    /// Forgets a connection that ended, unless a newer one took its place: then this is false.
+    pub(crate) fn forget_newest(&self, node: NodeId, connection: &Connection) -> bool {
         let mut newest = self.newest.lock().expect("nothing panics while it holds this");
-        if newest.get(&node).is_some_and(|known| known.stable_id() == connection.stable_id()) {
+        let is_newest = newest.get(&node).is_some_and(|known| known.stable_id() == connection.stable_id());
+        if is_newest {
             newest.remove(&node);
         }
+        is_newest
     }
 }
 

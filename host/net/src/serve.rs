@@ -23,7 +23,7 @@ use crate::lane::{OPENING_TIMEOUT, StreamKind, greet, read_kind};
 use crate::net::{NetEvent, Shared};
 use crate::refusal::{Cause, CloseCode, Refusal};
 use crate::requests::{self, ClientInfo, Exchange};
-use crate::{enrol, tls, transport};
+use crate::{dial, enrol, tls, transport};
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -149,6 +149,9 @@ async fn serve_peer(shared: Arc<Shared>, connection: Connection, from: NodeId, _
     }
     if let Some(link) = shared.links.get(from) {
         link.prod();
+    } else if let Some(link) = shared.links.meet(from, connection.remote_address()) {
+        // Peers dial from the port on which they listen.
+        tokio::spawn(dial::run(shared.clone(), link));
     }
     loop {
         let (send, receive) = tokio::select! {
@@ -167,7 +170,9 @@ async fn serve_peer(shared: Arc<Shared>, connection: Connection, from: NodeId, _
             blame(&shared, &connection, result);
         });
     }
-    shared.forget_newest(from, &connection);
+    if shared.forget_newest(from, &connection) {
+        shared.links.part(from);
+    }
 }
 
 async fn read_peer(

@@ -94,6 +94,32 @@ async fn frames_for_nobody_are_dropped_and_counted_by_lane() {
     assert_eq!((counters.control_dropped, counters.append_dropped), (1, 2));
 }
 
+/// A node that was away does not have its new leader in its address book yet, and must answer it to get there.
+#[tokio::test]
+async fn whoever_dials_a_node_that_has_not_heard_of_it_is_dialled_back_as_long_as_it_does() {
+    let authority = authority();
+    let mut stranger_to = Node::start(&authority, 1, socket(), &BTreeMap::new()).await;
+    let peers = BTreeMap::from([(NodeId(1), stranger_to.net.local_addr())]);
+    let mut newcomer = Node::start(&authority, 2, socket(), &peers).await;
+    newcomer.up(1).await;
+    stranger_to.up(2).await;
+    exchange(&mut stranger_to, &mut newcomer).await;
+    // Another change of the book leaves that as it is; being listed makes it last.
+    stranger_to.net.set_peers(BTreeMap::new());
+    exchange(&mut stranger_to, &mut newcomer).await;
+    newcomer.net.set_peers(BTreeMap::new());
+    stranger_to.down(2).await;
+    until(|| stranger_to.net.links().is_empty()).await;
+    let address = newcomer.net.local_addr();
+    newcomer.net.set_peers(peers);
+    stranger_to.up(2).await;
+    stranger_to.net.set_peers(BTreeMap::from([(NodeId(2), address)]));
+    newcomer.net.set_peers(BTreeMap::new());
+    stranger_to.net.sender().send(newcomer.id, Lane::Control, Bytes::from_static(b"still there"));
+    assert_eq!(newcomer.frames().await, (stranger_to.id, vec![Bytes::from_static(b"still there")]));
+    assert_eq!(stranger_to.net.links().len(), 1, "it is listed");
+}
+
 #[tokio::test]
 async fn a_peer_that_closed_and_came_back_on_its_port_is_connected_again_both_ways() {
     let authority = authority();
