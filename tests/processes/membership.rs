@@ -84,6 +84,19 @@ fn one_node_grows_to_three_and_five_by_tokens_and_shrinks_to_three_under_load_an
     assert_eq!(sorted.last().copied(), Some(numbers.len() as i64), "each increment is counted once");
 }
 
+#[test]
+fn a_port_that_is_taken_founds_no_cluster_and_leaves_no_context_that_leads_to_whoever_has_it() {
+    let mut grown = Grown::new(1);
+    let taken = std::net::UdpSocket::bind(grown.addresses[0]).expect("nobody has it");
+    grown.launch(1, None);
+    let ended = grown.nodes[0].take().expect("it was started").finish();
+    ended.exits(1).says(["OB1004", &grown.addresses[0].to_string()]);
+    assert!(!grown.dir(1).exists() && !grown.folder.path().join("config").exists(), "something was made");
+    drop(taken);
+    grown.launch(1, None);
+    grown.until_voters(1);
+}
+
 /// The numbers that increments got, and those without one.
 type Told = Arc<Mutex<(Vec<i64>, Vec<ClientError>)>>;
 

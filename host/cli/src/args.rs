@@ -64,6 +64,8 @@ pub(crate) enum Command {
     /// Run a node until SIGTERM; on a new folder, found a cluster of one node
     Start(start::StartArgs),
     /// Come into a cluster by a token: as a node, which runs until SIGTERM, or as a client
+    #[command(mut_arg("join", |flag| flag.hide(true)))]
+    #[command(mut_arg("data_dir", |flag| flag.help("The node's folder [default: outboard in the user's folder for data]")))]
     Join(join::JoinArgs),
     /// Print the value of a key
     Get(data::GetArgs),

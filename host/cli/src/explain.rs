@@ -108,7 +108,8 @@ pub(crate) fn text(code: Code) -> (&'static str, &'static str) {
         Code::Unavailable => (
             "the cluster is not available",
             "No node could be reached, or no majority of the nodes is up to elect a leader. It was NOT done, and is safe to repeat. \
-             `outboard status` shows who is missing.",
+             `outboard status` shows who is missing: start them. If a majority is gone for good, `outboard recover plan` tells what the nodes \
+             that are left have.",
         ),
         Code::Timeout => (
             "no answer in time",

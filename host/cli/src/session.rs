@@ -1,5 +1,6 @@
 //! From the global flags to a client.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -120,8 +121,11 @@ pub(crate) fn with_port(endpoint: &str) -> String {
     };
     if has_port {
         endpoint.to_owned()
-    } else if endpoint.contains(':') && !endpoint.starts_with('[') {
+    } else if endpoint.parse::<Ipv6Addr>().is_ok() {
         format!("[{endpoint}]:{PORT}")
+    } else if endpoint.contains(':') && !endpoint.ends_with(']') {
+        // Its port is none; whoever looks it up says so.
+        endpoint.to_owned()
     } else {
         format!("{endpoint}:{PORT}")
     }
@@ -143,6 +147,8 @@ mod tests {
         assert_eq!(with_port("::1"), "[::1]:4410");
         assert_eq!(with_port("[::1]:99"), "[::1]:99");
         assert_eq!(with_port("[::1]"), "[::1]:4410");
+        assert_eq!(with_port("db1:x"), "db1:x");
+        assert_eq!(with_port("db1:99999"), "db1:99999");
     }
 
     #[test]

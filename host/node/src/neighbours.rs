@@ -72,13 +72,30 @@ pub(crate) async fn heed_farewells(desk: Desk) {
             let is_out = |node: &&NodeId| said.get(node) == Some(&Refusal::Removed);
             let count = others.iter().filter(is_out).count();
             if count * 2 > others.len() {
-                let names: Vec<String> = others.iter().filter(is_out).map(NodeId::to_string).collect();
-                let reason = format!("{} say that it is no member any more", names.join(" and "));
-                return desk.words.send(Word::Removed(reason));
+                let name = |node: &NodeId| control.directory.get(*node).map_or(node.to_string(), |it| it.name.clone());
+                let names: Vec<String> = others.iter().filter(is_out).map(name).collect();
+                return desk.words.send(Word::Removed(farewell(&names)));
             }
         }
         if said.changed().await.is_err() {
             return;
         }
+    }
+}
+
+fn farewell(names: &[String]) -> String {
+    let say = if names.len() == 1 { "says" } else { "say" };
+    format!("{} {say} that it is no member any more", names.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_farewell_names_those_who_say_it() {
+        let told = |names: &[&str]| farewell(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(told(&["oslo"]), "oslo says that it is no member any more");
+        assert_eq!(told(&["oslo", "n2"]), "oslo and n2 say that it is no member any more");
     }
 }

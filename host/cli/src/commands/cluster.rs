@@ -69,7 +69,12 @@ pub(crate) fn run(command: ClusterCommand, out: &mut Output) -> Result<(), Failu
             "context": context_path.display().to_string(),
         }))
     } else {
-        out.line(format!("cluster {}  {} nodes  in {}", formed.cluster, args.nodes.len(), args.out.display()))?;
+        let count = match args.nodes.len() {
+            1 => "1 node".to_owned(),
+            count => format!("{count} nodes"),
+        };
+        out.line(format!("cluster {}  {count}  in {}", formed.cluster, args.out.display()))?;
+        out.flush()?;
         eprint!("{}", next_steps(&formed.node_dirs, &args.out, &context_path));
         Ok(())
     }

@@ -2,8 +2,8 @@
 //!
 //! The same line run again goes on where it was cut off, or just starts: the key waits in the folder, and the cluster knows it again.
 
-use std::io::Read;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::io::{ErrorKind, Read};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,8 @@ use crate::output::Output;
 use crate::session::{DEFAULT_CONTEXT, PORT, with_port};
 use clap::Args;
 use outboard_client::Context;
-use outboard_net::{Credentials, JoinError, JoinRefusal, Token, address_towards, is_local_only};
+use outboard_net::{Credentials, JoinError, JoinRefusal, Principal, Token, address_towards, is_local_only};
+use outboard_node::StartError;
 use outboard_node::enrolment::{self, EnrolError};
 use outboard_node::formation::{self, Founding, Planned};
 use serde_json::json;
@@ -103,11 +104,10 @@ async fn client(global: &Global, seed: &str, token: &Token, name: &str, out: &mu
     };
     if path.exists() {
         let known = Context::load_file(&path)?;
-        if known.credentials.authority_pin() == token.pin() {
-            return tell_client(&known, &path, out);
-        }
-        let text = format!("the context {} is of another cluster, {}", path.display(), known.cluster);
-        return Err(Failure::new(Code::FolderNotEmpty, text).help("-c NAME, for a context of another name"));
+        check_context(&known, &path, token, name)?;
+        // As when the same line is run again.
+        eprintln!("it came in before; the token is not used");
+        return tell_client(&known, &path, out);
     }
     let key_dir = path.with_extension("joining");
     let deadline = Instant::now() + global.timeout;
@@ -115,7 +115,13 @@ async fn client(global: &Global, seed: &str, token: &Token, name: &str, out: &mu
         match enrolment::join_client(resolve(seed)?, token, &key_dir, name).await {
             Ok(joined) => break joined,
             Err(error) if error.is_passing() && Instant::now() < deadline => pause(&error).await,
-            Err(error) => return Err(not_joined(error)),
+            Err(error) => {
+                if matches!(&error, EnrolError::Join(JoinError::Refused(_))) && !error.is_passing() {
+                    // Nothing was begun with this key that could go on.
+                    drop(std::fs::remove_dir_all(&key_dir));
+                }
+                return Err(not_joined(error));
+            }
         }
     };
     let mut endpoints = joined.endpoints;
@@ -127,6 +133,23 @@ async fn client(global: &Global, seed: &str, token: &Token, name: &str, out: &mu
     // It is in the context now.
     std::fs::remove_dir_all(&key_dir).map_err(|error| unwritable(&key_dir, &error))?;
     tell_client(&context, &path, out)
+}
+
+/// Whether a context that is there already is what this line would make.
+fn check_context(known: &Context, path: &Path, token: &Token, name: &str) -> Result<(), Failure> {
+    let other = |what: String| {
+        let text = format!("the context {} is {what}", path.display());
+        Err(Failure::new(Code::FolderNotEmpty, text).help("-c NAME, for a context of another name"))
+    };
+    if known.credentials.authority_pin() != token.pin() {
+        return other(format!("of another cluster, {}", known.cluster));
+    }
+    match known.credentials.principal() {
+        Principal::Client { name: own } if !name.is_empty() && own != name => {
+            other(format!("that of the client {own}"))
+        }
+        Principal::Client { .. } | Principal::Node(_) => Ok(()),
+    }
 }
 
 fn tell_client(context: &Context, path: &Path, out: &mut Output) -> Result<(), Failure> {
@@ -154,12 +177,17 @@ pub(crate) async fn make_node(
     timeout: Duration,
 ) -> Result<(), Failure> {
     check_vacant(dir)?;
-    let Some(seed) = &args.join else { return found(args, dir) };
+    let Some(seed) = &args.join else {
+        let address = advertised(args, ELSEWHERE);
+        check_port(args, &address)?;
+        return found(args, dir, address);
+    };
     let token = token.ok_or_else(|| {
         Failure::new(Code::Usage, format!("{} is to join {seed}, and there is no token", dir.display()))
             .help("OUTBOARD_TOKEN_FILE=FILE, or outboard join HOST:PORT TOKEN")
     })?;
     let advertised = advertised(args, resolve(seed)?);
+    check_port(args, &advertised)?;
     let name = args.name.as_deref().unwrap_or_default();
     enrol_node(std::slice::from_ref(seed), &token, dir, name, &advertised, timeout).await
 }
@@ -173,8 +201,19 @@ pub(crate) fn check_vacant(dir: &Path) -> Result<(), Failure> {
     Err(Failure::new(Code::NotANode, text).help("name a new or empty folder"))
 }
 
-fn found(args: &StartArgs, dir: &Path) -> Result<(), Failure> {
-    let address = advertised(args, ELSEWHERE);
+/// Before a folder says that the node is there: a port that somebody else has makes no node and uses up no token.
+fn check_port(args: &StartArgs, advertised: &str) -> Result<(), Failure> {
+    let listens = args.listen.or_else(|| advertised.to_socket_addrs().ok()?.next());
+    match listens.map(|listen| (listen, UdpSocket::bind(listen))) {
+        Some((listen, Err(error))) if error.kind() == ErrorKind::AddrInUse => {
+            Err(start::not_started(StartError::AddressInUse(listen)))
+        }
+        // Whatever else is wrong with it, the start says.
+        Some((_, Ok(_) | Err(_))) | None => Ok(()),
+    }
+}
+
+fn found(args: &StartArgs, dir: &Path, address: String) -> Result<(), Failure> {
     let name = args.name.clone().unwrap_or_else(|| "n1".to_owned());
     let founding = Founding::begin(dir, &Planned { name, address: address.clone() }).map_err(not_formed)?;
     let context = Context::new(vec![address.clone()], founding.admin.clone());
@@ -256,7 +295,10 @@ async fn pause(error: &EnrolError) {
 
 fn resolve(seed: &str) -> Result<SocketAddr, Failure> {
     let seed = with_port(seed);
-    let unknown = |why: String| Failure::new(Code::Usage, format!("{seed} can't be looked up: {why}"));
+    let unknown = |why: String| {
+        let text = format!("{seed} can't be looked up: {why}");
+        Failure::new(Code::Usage, text).help("HOST:PORT of any node of the cluster")
+    };
     let mut found = seed.to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
     found.next().ok_or_else(|| unknown("it has no address".to_owned()))
 }
@@ -312,5 +354,35 @@ fn not_joined(error: EnrolError) -> Failure {
                 }
             },
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use outboard_net::{Authority, ClusterId, Role, TokenKind};
+
+    #[test]
+    fn a_context_that_is_there_is_kept_and_only_the_same_line_finds_it() {
+        let ours = Authority::create(ClusterId::random()).expect("an authority");
+        let other = Authority::create(ClusterId::random()).expect("an authority");
+        let known = Context::new(vec!["h:1".into()], ours.issue_client("ana").expect("signed"));
+        let token = |authority: &Authority| Token::generate(TokenKind::Client { role: Role::Reader }, authority.pin());
+        let judge = |authority, name| check_context(&known, Path::new("x.toml"), &token(authority), name);
+        assert!(judge(&ours, "").is_ok() && judge(&ours, "ana").is_ok());
+        let refused = judge(&ours, "bob").expect_err("another client");
+        assert!(refused.message.ends_with("is that of the client ana") && refused.code.exit() == 4, "{refused:?}");
+        let refused = judge(&other, "ana").expect_err("another cluster");
+        assert!(refused.message.contains("of another cluster") && refused.help.is_some(), "{refused:?}");
+    }
+
+    #[test]
+    fn what_can_t_be_looked_up_is_told_with_what_is_expected() {
+        for seed in ["nobody.invalid", "nobody.invalid:x", "127.0.0.1:99999"] {
+            let failure = resolve(seed).expect_err(seed);
+            assert!(failure.message.contains("can't be looked up") && failure.code.exit() == 2, "{failure:?}");
+            assert!(failure.help.is_some_and(|help| help.contains("HOST:PORT")));
+        }
+        assert_eq!(resolve("127.0.0.1").expect("an address").port(), PORT);
     }
 }

@@ -77,8 +77,11 @@ pub(crate) fn no_such_node<'a>(text: &str, names: impl Iterator<Item = &'a str>)
     let names: Vec<&str> = names.collect();
     let failure = Failure::new(Code::UnknownNode, format!("there is no node {text}"));
     match suggest::nearest(text, names.iter().copied()) {
-        Some(near) => failure.help(format!("did you mean {near}? there are {}", names.join(", "))),
-        None => failure.help(format!("there are {}", names.join(", "))),
+        Some(near) if names.len() > 1 => failure.help(format!("did you mean {near}? there are {}", names.join(", "))),
+        Some(_) | None => match names.as_slice() {
+            [only] => failure.help(format!("there is {only} alone")),
+            all => failure.help(format!("there are {}", all.join(", "))),
+        },
     }
 }
 

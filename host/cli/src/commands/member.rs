@@ -96,16 +96,16 @@ pub(crate) async fn run(global: &Global, command: MemberCommand, out: &mut Outpu
         MemberCommand::Replace(args) => (Verb::Replace, vec![args.old, args.new], args.how),
     };
     let client = session::connect(global).await?;
-    let members = client.members().await?;
+    let members = client.members().await.map_err(not_done)?;
     let found: Vec<&MemberInfo> = names.iter().map(|name| find(&members, name)).collect::<Result<_, _>>()?;
     let change = verb.change(&found);
     match client.change_members(change, how.force, how.dry_run).await {
         // Asked through the node that left, or the leader was lost: the members tell.
         Err(ClientError::Unknown(_)) if is_gone(&client, change).await => {}
-        answer => answer?,
+        answer => answer.map_err(not_done)?,
     }
     if how.dry_run {
-        eprintln!("would be taken: {}", verb.text(&found));
+        eprintln!("would be taken: {}", verb.text(&found, false));
         return Ok(());
     }
     let settled = wait(&client, global.timeout, change).await?;
@@ -123,9 +123,10 @@ pub(crate) async fn run(global: &Global, command: MemberCommand, out: &mut Outpu
             "settled": settled,
         }));
     }
-    out.line(verb.text(&found))?;
+    out.line(verb.text(&found, settled))?;
+    out.flush()?;
     if !settled {
-        eprintln!("it gets its vote as soon as it has caught up: outboard member list");
+        eprintln!("how far it is: outboard member list");
     }
     Ok(())
 }
@@ -158,13 +159,16 @@ impl Verb {
         }
     }
 
-    fn text(self, found: &[&MemberInfo]) -> String {
+    /// `settled`: it has come to its end, and is not only on its way.
+    fn text(self, found: &[&MemberInfo], settled: bool) -> String {
         let name = &found[0].name;
-        match self {
-            Verb::Remove => format!("{name} is removed"),
-            Verb::Promote => format!("{name} gets a vote"),
-            Verb::Demote => format!("{name} is a learner"),
-            Verb::Replace => format!("{} takes the place of {name}", found[1].name),
+        match (self, settled) {
+            (Verb::Remove, _) => format!("{name} is removed"),
+            (Verb::Promote, true) => format!("{name} has a vote"),
+            (Verb::Promote, false) => format!("{name} gets a vote once it has caught up"),
+            (Verb::Demote, _) => format!("{name} is a learner"),
+            (Verb::Replace, true) => format!("{} has taken the place of {name}", found[1].name),
+            (Verb::Replace, false) => format!("{} takes the place of {name} once it has caught up", found[1].name),
         }
     }
 }
@@ -188,7 +192,7 @@ async fn wait(client: &Client, patience: Duration, change: MemberChange) -> Resu
     };
     let deadline = Instant::now() + patience;
     loop {
-        let members = client.members().await?;
+        let members = client.members().await.map_err(not_done)?;
         if members.iter().any(|member| member.node == new && member.standing == Standing::Voter) {
             return Ok(true);
         }
@@ -207,7 +211,7 @@ fn find<'a>(members: &'a [MemberInfo], text: &str) -> Result<&'a MemberInfo, Fai
 }
 
 async fn list(global: &Global, out: &mut Output) -> Result<(), Failure> {
-    let members = session::connect(global).await?.members().await?;
+    let members = session::connect(global).await?.members().await.map_err(not_done)?;
     follow(global, &members);
     if out.format().is_json() {
         let members: Vec<Value> = members.iter().map(|member| document(member, &members)).collect();
@@ -256,32 +260,77 @@ async fn add(global: &Global, args: AddArgs, out: &mut Output) -> Result<(), Fai
     let (name, address) = &args.node;
     let wish = if args.learner { Wish::Learner } else { Wish::Voter };
     join::check_vacant(&args.out)?;
+    let context = session::context(global)?;
+    let client = session::connect(global).await?;
+    check_free(&client.members().await.map_err(not_done)?, name, address)?;
     if args.dry_run {
+        // Whoever may see the tokens may make one.
+        client.access_lists().await.map_err(not_done)?;
         eprintln!("would enrol {name} at {address} as a {}, its folder in {}", Enrols::Node(wish), args.out.display());
         return Ok(());
     }
-    let context = session::context(global)?;
-    let client = session::connect(global).await?;
     let token = token::create(&client, &context, Enrols::Node(wish), ADD_LASTS, 1).await?;
-    join::enrol_node(&context.endpoints, &token, &args.out, name, address, global.timeout).await?;
+    let enrolled = join::enrol_node(&context.endpoints, &token, &args.out, name, address, global.timeout).await;
+    if let Err(failure) = enrolled {
+        // Nobody else is to come in by it; what is not revoked expires in minutes.
+        drop(client.revoke_token(token.id().0).await);
+        let is_refused = failure.code == Code::NotJoined;
+        return Err(if is_refused { failure.help("outboard member add NAME=HOST:PORT --out DIR") } else { failure });
+    }
     if out.format().is_json() {
         let dir = args.out.display().to_string();
         out.document(&json!({ "$type": "member_added", "name": name, "address": address, "data_dir": dir }))?;
     } else {
         out.line(format!("{name} is enrolled"))?;
     }
+    out.flush()?;
     eprintln!("next, on its own machine (bring the folder there, it holds a private key):");
     eprintln!("  outboard start --data-dir {}", args.out.display());
     Ok(())
 }
 
 fn parse_new(text: &str) -> Result<(String, String), String> {
-    let (name, address) = text.split_once('=').ok_or("expected NAME=HOST:PORT, such as n4=10.0.0.8:4410")?;
-    Ok((name.trim().to_owned(), address.trim().to_owned()))
+    let expected = "expected NAME=HOST:PORT, such as n4=10.0.0.8:4410";
+    let (name, address) = text.split_once('=').ok_or(expected)?;
+    let (name, address) = (name.trim(), session::with_port(address.trim()));
+    let is_address =
+        address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if name.is_empty() || !is_address { Err(expected.to_owned()) } else { Ok((name.to_owned(), address)) }
+}
+
+/// What the cluster would refuse a newcomer for, before there is a token.
+fn check_free(members: &[MemberInfo], name: &str, address: &str) -> Result<(), Failure> {
+    match members.iter().find(|member| member.name == name || member.address == address) {
+        Some(member) if member.name == name => Err(conflict(format!("another node is called {name}"))),
+        Some(member) => Err(conflict(format!("{} has the address {address} already", member.name))),
+        None => Ok(()),
+    }
 }
 
 /// What an operator is told whose change is at risk.
 pub(crate) const FORCE: &str = "start the nodes that are silent, or --force";
+
+/// What an operator of members types next, whom a cluster without a majority can't help.
+fn not_done(error: ClientError) -> Failure {
+    let help = match &error {
+        ClientError::Unavailable(_) | ClientError::Timeout(_) => {
+            Some("outboard status; if a majority is gone for good: outboard recover plan DIR…")
+        }
+        ClientError::Unknown(_) => Some("outboard member list, before repeating it"),
+        ClientError::Rejected(_)
+        | ClientError::Failed(_)
+        | ClientError::WatchBroken
+        | ClientError::Invalid(_)
+        | ClientError::Auth(_)
+        | ClientError::Conflict(_)
+        | ClientError::AtRisk(_)
+        | ClientError::Forbidden(_)
+        | ClientError::Refused(_)
+        | ClientError::Protocol(_) => None,
+    };
+    let failure = Failure::from(error);
+    if let Some(help) = help { failure.help(help) } else { failure }
+}
 
 /// A change that can't be as things stand.
 pub(crate) fn conflict(message: String) -> Failure {
@@ -304,5 +353,38 @@ mod tests {
         assert_eq!(find(&all, "4").map(|it| it.node).ok(), Some(4));
         assert_eq!(find(&all, "rome").expect_err("nobody").code, Code::UnknownNode);
         assert_eq!((role(&all[0], &all), role(&all[1], &all)), ("leader".into(), "joining for oslo".into()));
+    }
+
+    #[test]
+    fn a_newcomer_has_a_name_and_an_address_of_its_own() {
+        assert_eq!(parse_new("n4=db4:99"), Ok(("n4".into(), "db4:99".into())));
+        assert_eq!(parse_new(" n4 = 10.0.0.8 "), Ok(("n4".into(), "10.0.0.8:4410".into())));
+        assert_eq!(parse_new("n4=::1"), Ok(("n4".into(), "[::1]:4410".into())));
+        for wrong in ["n4", "=db4:99", "n4=", "n4=db4:x", "n4=db4:99999"] {
+            assert!(parse_new(wrong).expect_err(wrong).contains("NAME=HOST:PORT"));
+        }
+        let there = MemberInfo { address: "db1:4410".into(), ..member(1, "oslo", Standing::Voter) };
+        let refused = |name, address| check_free(std::slice::from_ref(&there), name, address).err();
+        assert!(refused("rome", "db2:4410").is_none());
+        assert_eq!(refused("oslo", "db2:4410").map(|failure| failure.code), Some(Code::Conflict));
+        assert!(refused("rome", "db1:4410").is_some_and(|failure| failure.message.contains("oslo has the address")));
+    }
+
+    #[test]
+    fn a_change_is_told_as_far_as_it_has_come() {
+        let all = [member(1, "oslo", Standing::Voter), member(2, "rome", Standing::Learner)];
+        let (oslo, both) = ([&all[0]], [&all[0], &all[1]]);
+        assert_eq!(Verb::Promote.text(&oslo, true), "oslo has a vote");
+        assert_eq!(Verb::Promote.text(&oslo, false), "oslo gets a vote once it has caught up");
+        assert_eq!(Verb::Replace.text(&both, true), "rome has taken the place of oslo");
+        assert_eq!(Verb::Replace.text(&both, false), "rome takes the place of oslo once it has caught up");
+    }
+
+    #[test]
+    fn a_change_that_a_cluster_without_a_majority_can_t_make_leads_to_recovery_and_a_lost_answer_to_the_list() {
+        let help = |error: ClientError| not_done(error).help.unwrap_or_default();
+        assert!(help(ClientError::Unavailable("no leader".into())).contains("outboard recover plan"));
+        assert!(help(ClientError::Unknown("lost".into())).contains("outboard member list"));
+        assert_eq!(help(ClientError::Conflict("a voter already".into())), "outboard member list");
     }
 }

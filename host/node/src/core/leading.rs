@@ -213,6 +213,10 @@ impl Core {
                     before.reply.send(Response::NotDone("another hand-over was asked for".into()));
                 }
             }
+            // Asking again would not help.
+            Err(Refusal::Rejected(reason)) => {
+                reply.send(Response::ChangeRefused { reason: reason.to_owned(), can_be_forced: false });
+            }
             Err(refusal) => reply.send(Response::NotDone(refusal.to_string())),
         }
     }

@@ -8,7 +8,7 @@ use crate::json;
 use crate::output::Output;
 use crate::table::{Align, columns};
 use clap::{Args, Subcommand};
-use outboard_node::{Plan, RecoverError, Survivor};
+use outboard_node::{Plan, RecoverError, StartError, Survivor};
 use serde_json::{Value, json};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -172,10 +172,35 @@ fn document(plan: &Plan, applied: bool) -> Value {
 fn no_plan(error: RecoverError) -> Failure {
     let message = error.to_string();
     match error {
-        RecoverError::Folder { source, .. } => Failure { message, ..not_started(source) },
-        RecoverError::Mixed(_) => Failure::new(Code::Usage, message),
+        RecoverError::Folder { dir, source } => {
+            let told = source.to_string();
+            // Most of them name the folder themselves.
+            let message = if told.contains(&*dir.display().to_string()) { told } else { message };
+            let is_none = matches!(source, StartError::NotANode { .. });
+            let failure = Failure { message, ..not_started(source) };
+            if is_none { failure.help("name the data folders of the nodes that are left") } else { failure }
+        }
+        RecoverError::Mixed(_) => Failure::new(Code::Usage, message).help("name each folder once, all of one cluster"),
         RecoverError::NotNeeded(_) => {
             Failure::new(Code::QuorumThere, message).help("outboard start --data-dir DIR, each of them")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_folder_that_can_t_be_used_is_named_once_and_the_next_step_fits() {
+        let dir = Path::new("/data/n1").to_owned();
+        let missing = StartError::NotANode { dir: dir.clone(), what: "node.toml is missing".into() };
+        let failure = no_plan(RecoverError::Folder { dir: dir.clone(), source: missing });
+        assert_eq!(failure.message, "/data/n1 holds no node: node.toml is missing");
+        assert!(failure.help.is_some_and(|help| help.contains("that are left")));
+        let damaged = StartError::Corrupt("log/3 at 77".into());
+        let failure = no_plan(RecoverError::Folder { dir, source: damaged });
+        assert_eq!((failure.message.as_str(), failure.code.exit()), ("/data/n1: log/3 at 77", 8));
     }
 }
