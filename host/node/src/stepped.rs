@@ -25,7 +25,7 @@ use crate::workers::apply::{ApplyJob, ApplyWorker};
 use crate::workers::query::QueryWorker;
 use crate::workers::{Slot, Word, Words, persist};
 use bytes::Bytes;
-use outboard_raft::{Config, Entry, NodeId, Position, Raft, SnapshotMeta, SnapshotRequest, Term};
+use outboard_raft::{Config, Entry, Index, NodeId, Position, Raft, SnapshotMeta, SnapshotRequest, Term};
 use outboard_sandbox::{Component, Sandbox};
 use outboard_store::{Store, StoreError};
 use outboard_wal::{Disk, Wal};
@@ -33,7 +33,7 @@ use outboard_wire::client::{Request, Response};
 use outboard_wire::command::{Digest, EngineRecord};
 use outboard_wire::peer::PeerMessage;
 use outboard_wire::status::{ChainMark, NodeStatus};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -95,6 +95,8 @@ pub struct Wants {
     pub engines: Vec<EngineRecord>,
     /// The node that was asked to stop has nothing left to do.
     pub stopped: bool,
+    /// It is no member any more, as of this entry, and has nothing left to do.
+    pub left: Option<Index>,
 }
 
 /// Somebody waits for an answer.
@@ -367,7 +369,8 @@ impl SteppedNode {
             Action::Query(queries) => self.queries.extend(queries),
             Action::SendSnapshot(request) => wants.snapshots.push(request),
             Action::PrepareEngine(engine) => wants.engines.push(engine),
-            Action::Stopped | Action::Leave(_) => wants.stopped = true,
+            Action::Stopped => wants.stopped = true,
+            Action::Leave(at) => wants.left = Some(at),
         }
     }
 
@@ -472,6 +475,21 @@ impl SteppedNode {
         let head = self.slot.get().head;
         let running = |active: crate::control::Active| Running { digest: active.engine.digest, since: active.since };
         (head.position, head.active.map(running))
+    }
+
+    /// Whom its address book lists: it dials these, and those that it knew before it had one.
+    pub fn book(&self) -> impl Iterator<Item = NodeId> {
+        self.core.control().directory.nodes()
+    }
+
+    /// Its address book says that this node is out: it neither dials it nor lets it in.
+    pub fn has_removed(&self, node: NodeId) -> bool {
+        self.core.control().directory.is_removed(node)
+    }
+
+    /// Those that vote, as of its tables: it believes a majority of the others that it is out.
+    pub fn voters(&self) -> &BTreeSet<NodeId> {
+        &self.core.control().voters
     }
 
     /// What it says of itself.

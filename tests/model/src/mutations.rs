@@ -2,7 +2,7 @@
 //! instead; it is put into a copy of the two crates under `target/`, never into the tree, so there is no switch in the product
 //! that could be on by accident.
 //!
-//! What the node's workers guard (a sync before its promises, tables behind the log) the simulator breaks: `outboard_sim::plan::Mutation`,
+//! What the node's workers guard (a sync before its promises, tables behind the log) the simulator breaks: `outboard_sim::mutation::Mutation`,
 //! table by `cargo run --release -p outboard-sim -- --mutations`. Tests: `tests/mutations.rs` holds the list against the tree;
 //! the table itself takes minutes, by command.
 

@@ -3,7 +3,8 @@
 use crate::checks::{Checked, violation};
 use crate::clients::{Attempt, PAIR, Purpose, Session, command, name};
 use crate::history::{Kind, Operation, Seen};
-use crate::plan::{MILLI, Mutation};
+use crate::mutation::Mutation;
+use crate::plan::MILLI;
 use crate::world::{Step, World};
 use outboard_wire::client::{Consistency, RequestBody, Response};
 
@@ -50,6 +51,7 @@ impl World<'_> {
             Purpose::Trap { client } => self.ask_next(client, false),
             Purpose::Stage(digest) => self.on_staged(digest, &response),
             Purpose::Upgrade { digest } => self.on_upgrade_answered(digest, &response),
+            Purpose::Errand => self.on_errand_answered(response)?,
             Purpose::Operator => {
                 self.figures.transfers += u64::from(matches!(response, Response::Transferred { .. }));
             }

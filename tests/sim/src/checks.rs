@@ -11,11 +11,12 @@
 //! | hash chains | equal at equal indexes |
 //! | engines | one per index |
 //! | durability | after a restart there is what was promised before |
+//! | membership | a leader changes it from one to the next as the paper has it, one change at a time, none before an entry of its own term is committed; who leaves is out |
 //!
 //! The linearizability of the clients' history is judged at the end, in `linear`.
 
 use outboard_node::stepped::{Running, SteppedNode};
-use outboard_raft::{Entry, HardState, Index, Message, NodeId, Payload, Position, RoleKind, Term};
+use outboard_raft::{Entry, HardState, Index, Membership, Message, NodeId, Payload, Position, RoleKind, Term};
 use outboard_wire::command::Digest;
 use outboard_wire::status::ChainMark;
 use std::collections::BTreeMap;
@@ -64,6 +65,10 @@ pub struct Checks {
     chains: BTreeMap<u64, [u8; 32]>,
     switches: BTreeMap<u64, Digest>,
     seen: BTreeMap<NodeId, Seen>,
+    /// That of the founders.
+    founders: Membership,
+    /// Every membership that ever was in a log.
+    memberships: BTreeMap<(Index, Term), Membership>,
 }
 
 /// What a node showed last in its present life.
@@ -76,6 +81,11 @@ struct Seen {
 }
 
 impl Checks {
+    /// Of a cluster that these form.
+    pub fn of_founders(founders: impl IntoIterator<Item = NodeId>) -> Checks {
+        Checks { founders: Membership::of_voters(founders), ..Checks::default() }
+    }
+
     /// A node has thought: its role, term and commit index.
     pub fn on_thought(&mut self, node: &SteppedNode, life: u64) -> Checked {
         let raft = node.raft();
@@ -150,8 +160,71 @@ impl Checks {
                     format!("{} has another entry at {} or before it than others", node.raft().id(), entry.position());
                 return violation("log matching", what);
             }
+            if let Payload::Membership(membership) = &entry.payload {
+                self.on_membership(node, entry.position(), membership)?;
+            }
         }
         Ok(())
+    }
+
+    /// A membership is in a log. Whoever leads has judged it.
+    fn on_membership(&mut self, node: &SteppedNode, at: Position, membership: &Membership) -> Checked {
+        let raft = node.raft();
+        if raft.role() == RoleKind::Leader && raft.term() == at.term {
+            let (id, commit) = (raft.id(), raft.commit());
+            if raft.term_at(commit) != Some(at.term) {
+                let what = format!("{id} changes it at {at} and has committed nothing in that term but up to {commit}");
+                return violation("membership", what);
+            }
+            let (before_at, before) = self.membership_before(node, at.index);
+            if before_at > commit {
+                let what = format!("{id} changes it at {at} while the change at {before_at} is not committed");
+                return violation("membership", what);
+            }
+            if !follows(before, membership) {
+                return violation("membership", format!("{id} goes from {before} to {membership} at {at}"));
+            }
+        }
+        self.memberships.insert((at.index, at.term), membership.clone());
+        Ok(())
+    }
+
+    /// The newest membership in a node's log before an entry.
+    fn membership_before(&self, node: &SteppedNode, index: Index) -> (Index, &Membership) {
+        let raft = node.raft();
+        let holds = |(at, term): (Index, Term)| {
+            raft.term_at(at) == Some(term) || at <= raft.base().index && self.is_committed(at, term)
+        };
+        let before = self.memberships.range(..(index, Term(0))).rev().find(|(at, _)| holds(**at));
+        before.map_or((Index(0), &self.founders), |((at, _), membership)| (*at, membership))
+    }
+
+    fn is_committed(&self, index: Index, term: Term) -> bool {
+        self.committed.get(&index).is_some_and(|(committed, _)| *committed == term)
+    }
+
+    /// The newest committed membership.
+    pub fn membership(&self) -> &Membership {
+        self.membership_at(self.last_committed())
+    }
+
+    /// The committed membership as of an entry.
+    pub fn membership_at(&self, index: Index) -> &Membership {
+        let upto = self.memberships.range(..(index.next(), Term(0)));
+        let newest = upto.rev().find(|((at, term), _)| self.is_committed(*at, *term));
+        newest.map_or(&self.founders, |(_, membership)| membership)
+    }
+
+    /// The newest committed membership, and those in any log that may yet be committed.
+    pub fn may_be_in_force(&self) -> Vec<&Membership> {
+        let later = self.memberships.range((self.last_committed().next(), Term(0))..);
+        std::iter::once(self.membership()).chain(later.map(|(_, membership)| membership)).collect()
+    }
+
+    /// Whether a node ever took part, as far as any log says.
+    pub fn was_member(&self, node: NodeId) -> bool {
+        let mut all = self.memberships.values().chain([&self.founders]);
+        all.any(|membership| membership.members().contains(&node))
     }
 
     /// Entries that a node gave to its tables.
@@ -256,9 +329,37 @@ impl Checks {
     }
 }
 
+/// Whether a membership may come right after another one: majorities of both always share a node.
+fn follows(before: &Membership, after: &Membership) -> bool {
+    if before.is_joint() {
+        return !after.is_joint() && after.voters == before.voters;
+    }
+    if after.is_joint() {
+        return after.outgoing == before.voters;
+    }
+    before.voters.symmetric_difference(&after.voters).count() <= 1
+}
+
 fn fingerprint(payload: &Payload) -> Fingerprint {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     payload.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memberships_follow_each_other_by_one_voter_or_through_the_joint_form() {
+        let of = |voters: &[u64]| Membership::of_voters(voters.iter().copied().map(NodeId));
+        let joint = |from: &[u64], to: &[u64]| Membership { outgoing: of(from).voters, ..of(to) };
+        assert!(follows(&of(&[1, 2, 3]), &of(&[1, 2, 3, 4])) && follows(&of(&[1, 2, 3]), &of(&[1, 2])));
+        assert!(!follows(&of(&[1, 2, 3]), &of(&[1, 2, 4])), "two voters differ");
+        assert!(follows(&of(&[1, 2, 3]), &joint(&[1, 2, 3], &[1, 2, 4])));
+        assert!(!follows(&of(&[1, 2, 3]), &joint(&[1, 2], &[1, 2, 4])), "joint with others than those before");
+        assert!(follows(&joint(&[1, 2, 3], &[1, 2, 4]), &of(&[1, 2, 4])));
+        assert!(!follows(&joint(&[1, 2, 3], &[1, 2, 4]), &of(&[1, 2, 3])), "left for others");
+    }
 }

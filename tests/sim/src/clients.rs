@@ -5,8 +5,9 @@
 
 use crate::checks::Checked;
 use crate::history::{Kind, Operation};
+use crate::mutation::Mutation;
 use crate::node::Input;
-use crate::plan::{Fault, MILLI, Mutation};
+use crate::plan::{Fault, MILLI};
 use crate::random::Random;
 use crate::world::{Step, World};
 use bytes::Bytes;
@@ -101,6 +102,8 @@ pub(crate) enum Purpose {
     Upgrade {
         digest: Digest,
     },
+    /// The members, or one who is to be one.
+    Errand,
     /// Anything else of the operator's.
     Operator,
 }
@@ -151,7 +154,7 @@ impl World<'_> {
         let random = &mut self.chances.clients;
         let node = match self.clients[client].node {
             Some(node) if !random.percent(10) => node,
-            Some(_) | None => random.below(self.plan.nodes) as usize,
+            Some(_) | None => random.below(self.nodes.len() as u64) as usize,
         };
         self.clients[client].node = Some(node);
         node

@@ -1,7 +1,7 @@
 //! The log's disk: the log's own disk in memory, and on top of it what that one can't do: a write that lands in the wrong
 //! place, and disks that lie about syncs, by which the checks are tested.
 
-use crate::plan::Mutation;
+use crate::mutation::Mutation;
 use outboard_wal::{Disk, DiskFile, MemDisk};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,6 @@
 //! What goes wrong every now and then, and how it ends. What comes with a chance for each frame is in `network`.
 //!
-//! Damage of what was durable is bounded to a minority of nodes: nothing can be promised beyond that.
+//! Damage of what was durable is bounded to a minority of the voters (`members`): nothing can be promised beyond that.
 
 use crate::checks::Checked;
 use crate::node::{Damage, Input, Misdirecting, SimNode};
@@ -121,6 +121,8 @@ impl World<'_> {
                 self.trace.say(self.now, || format!("n{}'s clock jumps by {by} ms", some + 1));
                 self.nodes[some].wall_offset_ms += by;
             }
+            Fault::Membership => return Ok(self.begin_errand()),
+            Fault::Wipe => return Ok(self.wipe(some)),
             Fault::Upgrade => self.push_engine(),
             Fault::Transfer => self.transfer(),
             Fault::Loss
@@ -238,14 +240,6 @@ impl World<'_> {
             }
         }
         true
-    }
-
-    /// Whether one more node may have a damaged log.
-    fn may_damage(&self) -> bool {
-        let damaged =
-            |node: &SimNode| node.damage.is_some() || node.is_suspended() || node.misdirecting != Misdirecting::No;
-        let count = self.nodes.iter().filter(|node| damaged(node)).count();
-        count < (self.nodes.len() - 1) / 2
     }
 
     fn misdirect(&mut self, number: usize) -> bool {

@@ -60,7 +60,9 @@ impl World<'_> {
     pub(crate) fn on_probe(&mut self) -> Checked {
         let Some(heal) = &self.heal else { return Ok(()) };
         let since = heal.since_us;
-        let members: Vec<usize> = (0..self.nodes.len()).filter(|node| !self.nodes[*node].gone).collect();
+        let (membership, nodes) = (self.checks.membership().members(), &self.nodes);
+        let is_member = |node: &usize| !nodes[*node].gone && membership.contains(&nodes[*node].id);
+        let members: Vec<usize> = (0..nodes.len()).filter(is_member).collect();
         if members.iter().all(|node| heal.read[*node]) && self.agree(&members)? {
             self.figures.on_healed(self.now - since);
             self.compare_logs(&members)?;
@@ -138,7 +140,7 @@ impl World<'_> {
     }
 
     fn why_not_healed(&self, members: &[usize]) -> String {
-        let mut why = format!("not within {} s:", HEAL_MAX_US / SECOND);
+        let mut why = format!("not within {} s, members {}:", HEAL_MAX_US / SECOND, self.checks.membership());
         let heal = self.heal.as_ref().expect("faults are over");
         for number in members {
             let node = &self.nodes[*number];

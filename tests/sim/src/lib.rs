@@ -5,7 +5,7 @@
 //! ```text
 //! plan (what a seed draws) ─▶ world ─┬─ node     one node: its steps, its disks, its lives      ─▶ checks, after every step
 //!                                    ├─ network  frames and links                               ─▶ history ─▶ linear, at the end
-//!                                    ├─ clients, operator: what is asked and answered        ─▶ trace: a hash, or lines
+//!                                    ├─ clients, operator, members: what is asked and answered ─▶ trace: a hash, or lines
 //!                                    ├─ faults   what goes wrong
 //!                                    └─ heal     nothing goes wrong any more: all must serve
 //! campaign: many seeds on all cores      shrink: the smallest plan that still fails
@@ -26,6 +26,8 @@ mod heal;
 pub mod history;
 pub mod linear;
 mod lives;
+mod members;
+pub mod mutation;
 mod network;
 mod node;
 mod operator;

@@ -3,12 +3,13 @@
 use crate::checks::{Checked, violation};
 use crate::disk::SimDisk;
 use crate::faults::FaultEnd;
+use crate::mutation::Mutation;
 use crate::node::{Damage, Input, Misdirecting};
-use crate::plan::{Fault, MILLI, Mutation, SECOND};
+use crate::plan::{Fault, MILLI, SECOND};
 use crate::world::{Step, World};
 use outboard_node::stepped::{Settings, SteppedNode};
 use outboard_node::{Durability, Halt, HaltKind, StartError};
-use outboard_raft::Config;
+use outboard_raft::{Config, NodeId};
 use outboard_wal::{Fate, Options};
 use outboard_wire::command::Digest;
 use std::collections::BTreeSet;
@@ -74,7 +75,7 @@ impl World<'_> {
         let components = node.components.iter().filter_map(|digest| self.engines.find(digest)).cloned();
         Settings {
             node: node.id,
-            voters: self.nodes.iter().map(|node| node.id).collect(),
+            voters: (1..=self.plan.nodes).map(NodeId).collect(),
             cluster: CLUSTER,
             seed: self.plan.seed.wrapping_mul(0x9e37_79b9).wrapping_add(node.life << 8 | node.id.0),
             limits: if self.plan.narrow { narrow } else { |config| config },
@@ -242,12 +243,13 @@ impl World<'_> {
         node.misdirecting = Misdirecting::No;
     }
 
-    fn end_life(&mut self, number: usize) {
+    pub(crate) fn end_life(&mut self, number: usize) {
         self.forget_misdirection(number);
         let node = &mut self.nodes[number];
         node.live = None;
         node.life += 1;
         node.paused_until = 0;
+        node.turned_away_by.clear();
         (node.wake_planned, node.log_planned, node.tables_planned, node.queries_planned) = (false, false, false, false);
         let inbox = std::mem::take(&mut node.inbox);
         let waiting = std::mem::take(&mut node.waiting);

@@ -5,8 +5,9 @@
 //! and only to the process that the connection leads to. On one lane frames keep their order unless a fault says otherwise.
 
 use crate::checks::{Checked, violation};
+use crate::mutation::Mutation;
 use crate::node::Input;
-use crate::plan::{Fault, MILLI, Mutation, SECOND};
+use crate::plan::{Fault, MILLI, SECOND};
 use crate::world::{SnapshotOnTheWay, Step, World};
 use bytes::Bytes;
 use outboard_node::stepped::{Frame, Lane};
@@ -201,10 +202,15 @@ impl World<'_> {
             self.links.up[at] = None;
             return Ok(());
         }
-        let reachable = self.nodes[peer].live.is_some() && !self.links.is_broken(node, peer);
+        let mut reachable = self.nodes[peer].live.is_some() && !self.links.is_broken(node, peer);
+        let turned_away = reachable && self.plan.churns() && self.turns_away(peer, node);
+        reachable &= !self.plan.churns() || !turned_away && self.dials(node, peer);
         let now = reachable.then_some(self.nodes[peer].life);
         let at = self.links.at(node, peer);
         let before = std::mem::replace(&mut self.links.up[at], now);
+        if turned_away {
+            self.on_turned_away(node, peer)?;
+        }
         if before == now {
             return Ok(());
         }
@@ -215,7 +221,13 @@ impl World<'_> {
             self.give(node, Input::PeerDown(peer));
         }
         if now.is_some() {
+            self.nodes[node].turned_away_by.remove(&NodeId(peer as u64 + 1));
             self.give(node, Input::PeerUp(peer));
+            if self.plan.churns() && !self.links.is_up(peer, node) {
+                // Whoever is dialled by a peer dials it, too.
+                let after = self.chances.times.scale(MILLI, 50 * MILLI);
+                self.plan_in(after, Step::Look { node: peer, peer: node });
+            }
         }
         Ok(())
     }
@@ -283,7 +295,8 @@ impl World<'_> {
             self.links.is_up(node, peer) && !self.links.is_blocked(node, peer) && !self.links.is_blocked(peer, node)
         };
         let came = self.nodes[node].components.contains(&digest)
-            || (0..self.nodes.len()).any(|peer| peer != node && has(peer) && reaches(peer));
+            || (0..self.nodes.len()).any(|peer| peer != node && has(peer) && reaches(peer))
+            || self.is_pushed_again(&digest);
         self.give(node, Input::Component { digest, came });
         Ok(())
     }

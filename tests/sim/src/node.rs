@@ -56,6 +56,12 @@ pub(crate) struct SimNode {
     pub(crate) id: NodeId,
     pub(crate) disk: SimDisk,
     pub(crate) store: Arc<SimStore>,
+    /// Whom it knew when it was let in: it dials these before it has an address book.
+    pub(crate) known: BTreeSet<NodeId>,
+    /// Its address book as it was looked into last.
+    pub(crate) book: BTreeSet<NodeId>,
+    /// Those who have turned this life away: it is out.
+    pub(crate) turned_away_by: BTreeSet<NodeId>,
     /// Components on its disk.
     pub(crate) components: BTreeSet<Digest>,
     pub(crate) live: Option<SteppedNode>,
@@ -69,7 +75,7 @@ pub(crate) struct SimNode {
     pub(crate) lost: bool,
     /// Its start refused to go on; it stays down until faults are over.
     pub(crate) refused: bool,
-    /// What it had can't be had again.
+    /// It does not come back: what it had can't be had again, or it was let out.
     pub(crate) gone: bool,
     /// Power is lost as soon as its disk stops.
     pub(crate) doomed: bool,
@@ -96,6 +102,9 @@ impl SimNode {
             id: NodeId(number as u64 + 1),
             disk: SimDisk::new(plan.mutation),
             store: Arc::new(SimStore::new(plan.mutation.filter(|_| number == 0))),
+            known: (1..=plan.nodes).map(NodeId).collect(),
+            book: BTreeSet::new(),
+            turned_away_by: BTreeSet::new(),
             components: BTreeSet::from([Digest(engines.all()[plan.engine].digest().0)]),
             live: None,
             life: 0,
@@ -144,6 +153,11 @@ impl SimNode {
     /// It has lost data and not got it back.
     pub(crate) fn is_suspended(&self) -> bool {
         self.lost && self.live.as_ref().is_none_or(|live| live.raft().is_suspended())
+    }
+
+    /// Not all that it promised can be had from its disks, or that may turn out.
+    pub(crate) fn is_hurt(&self) -> bool {
+        self.damage.is_some() || self.is_suspended() || self.misdirecting != Misdirecting::No || self.gone
     }
 
     /// Nothing is under way that must not be mixed with another fault of its disk.

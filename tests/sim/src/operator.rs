@@ -4,6 +4,7 @@
 
 use crate::checks::Checked;
 use crate::clients::Purpose;
+use crate::node::SimNode;
 use crate::plan::{Fault, MILLI, SECOND};
 use crate::world::{Step, World};
 use outboard_node::stepped::record;
@@ -84,6 +85,12 @@ impl World<'_> {
         }
     }
 
+    /// Members come and go, and a component may go with them. Then the operator pushes it once more, when all is over.
+    pub(crate) fn is_pushed_again(&self, digest: &Digest) -> bool {
+        let has = |node: &SimNode| node.live.is_some() && node.components.contains(digest);
+        self.plan.churns() && self.heal.is_some() && !self.nodes.iter().any(has)
+    }
+
     fn running_on(&self, node: usize) -> Option<Digest> {
         let live = self.nodes[node].live.as_ref()?;
         live.running().1.map(|running| running.digest)
@@ -92,7 +99,7 @@ impl World<'_> {
     /// Some node is asked for a hand-over, or how things are.
     pub(crate) fn transfer(&mut self) {
         let Some(node) = self.any_live(Fault::Transfer) else { return };
-        let nodes = self.plan.nodes;
+        let nodes = self.nodes.len() as u64;
         let random = self.fault_chance(Fault::Transfer);
         let to = random.percent(70).then(|| random.between(1, nodes));
         let body = match random.below(10) {
@@ -104,7 +111,7 @@ impl World<'_> {
     }
 
     /// Some live node, by the chance of this fault.
-    fn any_live(&mut self, fault: Fault) -> Option<usize> {
+    pub(crate) fn any_live(&mut self, fault: Fault) -> Option<usize> {
         let live: Vec<usize> = (0..self.nodes.len()).filter(|node| self.nodes[*node].live.is_some()).collect();
         if live.is_empty() { None } else { Some(*self.fault_chance(fault).pick(&live)) }
     }

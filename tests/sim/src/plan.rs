@@ -1,6 +1,7 @@
 //! What a seed draws before anything runs: how many nodes, how fast the network and the disks, which faults and how often.
 //! Every dimension is calm in some seeds, so that no fault always hides behind another.
 
+use crate::mutation::Mutation;
 use crate::random::Random;
 use std::collections::BTreeSet;
 
@@ -66,11 +67,15 @@ pub enum Fault {
     Transfer,
     /// A snapshot breaks off on its way.
     SnapshotCut,
+    /// The operator lets a node in, or changes what a member is.
+    Membership,
+    /// A node loses all its disks for good: its operator has another one take its place.
+    Wipe,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 27] = [
+    pub const ALL: [Fault; 29] = [
         Fault::Loss,
         Fault::Duplication,
         Fault::Reordering,
@@ -98,6 +103,8 @@ impl Fault {
         Fault::Trap,
         Fault::Transfer,
         Fault::SnapshotCut,
+        Fault::Membership,
+        Fault::Wipe,
     ];
 
     /// Its name on the command line and in the report.
@@ -130,6 +137,8 @@ impl Fault {
             Fault::Trap => "trap",
             Fault::Transfer => "transfer",
             Fault::SnapshotCut => "snapshot-cut",
+            Fault::Membership => "membership",
+            Fault::Wipe => "wipe",
         }
     }
 
@@ -162,66 +171,15 @@ pub enum Rate {
     EveryUs(u64),
 }
 
-/// A rule of the product that the world breaks, to see that the checks find it.
-#[derive(Copy, Clone, Eq, PartialEq, Debug)]
-pub enum Mutation {
-    /// The log's disk does nothing when it is told to sync.
-    SyncsDropped,
-    /// The log's disk says that it has synced before it has.
-    AckBeforeSync,
-    /// A loss of power takes log and tables back to where they were a moment before, as if nothing had been synced since.
-    DiskGoesBack,
-    /// A node forgets after a crash whom it voted for.
-    VotesForgotten,
-    /// The tables' disk forgets what it was told to keep.
-    TablesForgotten,
-    /// A read that has to be linearizable is answered by whoever is asked.
-    StaleReads,
-    /// A node changes an entry that it passes on.
-    EntriesAltered,
-    /// A client is told that a write is done which may not be.
-    WritesInvented,
-    /// The tables of one node lose a write now and then.
-    TableWritesLost,
-}
-
-impl Mutation {
-    /// All of them.
-    pub const ALL: [Mutation; 9] = [
-        Mutation::SyncsDropped,
-        Mutation::AckBeforeSync,
-        Mutation::DiskGoesBack,
-        Mutation::VotesForgotten,
-        Mutation::TablesForgotten,
-        Mutation::StaleReads,
-        Mutation::EntriesAltered,
-        Mutation::WritesInvented,
-        Mutation::TableWritesLost,
-    ];
-
-    /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Mutation::SyncsDropped => "syncs-dropped",
-            Mutation::AckBeforeSync => "ack-before-sync",
-            Mutation::DiskGoesBack => "disk-goes-back",
-            Mutation::VotesForgotten => "votes-forgotten",
-            Mutation::TablesForgotten => "tables-forgotten",
-            Mutation::StaleReads => "stale-reads",
-            Mutation::EntriesAltered => "entries-altered",
-            Mutation::WritesInvented => "writes-invented",
-            Mutation::TableWritesLost => "table-writes-lost",
-        }
-    }
-}
-
 /// One schedule: what the seed draws, and what a person or the shrinker changes in it.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The source of all chance.
     pub seed: u64,
-    /// Voters.
+    /// The voters that the cluster begins with.
     pub nodes: u64,
+    /// So many may come in later.
+    pub newcomers: u64,
     /// How long faults last, in microseconds.
     pub faults_us: u64,
     /// Clients that ask one thing after another.
@@ -267,13 +225,15 @@ impl Plan {
             11 => 4,
             _ => 5,
         };
+        let is_long = Random::of(seed, "length").percent(LONG_PERCENT);
         let latency_low = random.scale(50, 20 * MILLI);
         let sync_low = random.scale(30, 10 * MILLI);
         let tables_low = random.scale(10, 5 * MILLI);
         Plan {
             seed,
             nodes,
-            faults_us: random.between(6 * SECOND, 20 * SECOND),
+            newcomers: Random::of(seed, "newcomers").between(1, NEWCOMERS_MAX),
+            faults_us: random.between(6 * SECOND, 20 * SECOND) / if is_long { 1 } else { 2 },
             clients: random.between(2, 6),
             keys: random.between(1, 6),
             rest_us: random.scale(5 * MILLI, 400 * MILLI),
@@ -290,6 +250,16 @@ impl Plan {
             rates: rates(&mut random),
             mutation: None,
         }
+    }
+
+    /// Nodes that there may ever be.
+    pub fn nodes_max(&self) -> u64 {
+        self.nodes + self.newcomers
+    }
+
+    /// Whether the members may change.
+    pub fn churns(&self) -> bool {
+        self.rate(Fault::Membership).or(self.rate(Fault::Wipe)).is_some()
     }
 
     /// How often this fault comes, if at all.
@@ -334,6 +304,10 @@ impl Plan {
     }
 }
 
+/// What can be found at all is mostly found early: so many schedules are twice as long as the others.
+const LONG_PERCENT: u32 = 10;
+/// So many nodes may come in during one run.
+const NEWCOMERS_MAX: u64 = 5;
 /// What has few occasions, or takes long, is in so many of the worlds that are shaken at all.
 const WANTED_PERCENT: u32 = 60;
 /// A snapshot breaks off at least so often where it does at all.
@@ -345,13 +319,13 @@ fn rates(random: &mut Random) -> Vec<(Fault, Rate)> {
     let mut rates = Vec::new();
     for fault in Fault::ALL {
         // Drawn whether it is used or not, so that all faults draw alike in all seeds.
-        let wanted = matches!(fault, Fault::Upgrade | Fault::SnapshotCut) && share > 0;
+        let wanted = matches!(fault, Fault::Upgrade | Fault::SnapshotCut | Fault::Membership) && share > 0;
         let share = if wanted { share.max(WANTED_PERCENT) } else { share };
         let (on, chance, every) =
             (random.percent(share), random.scale(500, 150_000) as u32, random.scale(SECOND / 2, 15 * SECOND));
         if on {
-            // An upgrade takes its time, and is the more worth the earlier it begins.
-            let every = if fault == Fault::Upgrade { every.min(4 * SECOND) } else { every };
+            // What takes its time is the more worth the earlier it begins.
+            let every = if matches!(fault, Fault::Upgrade | Fault::Membership) { every.min(4 * SECOND) } else { every };
             // What has few occasions gets a good chance at each.
             let chance = if matches!(fault, Fault::EnginesLost | Fault::SnapshotCut) { chance * 5 } else { chance };
             let chance = if fault == Fault::SnapshotCut { chance.max(SNAPSHOT_CUT_PER_MILLION_MIN) } else { chance };

@@ -53,6 +53,14 @@ pub struct Figures {
     pub upgrades: u64,
     /// Hand-overs that clients were told of.
     pub transfers: u64,
+    /// Nodes that came in.
+    pub newcomers: u64,
+    /// Changes of the members that the operator was told of.
+    pub changes: u64,
+    /// Those that were refused.
+    pub changes_refused: u64,
+    /// Nodes that were out, were told so and ended.
+    pub farewells: u64,
     /// Snapshots that set out.
     pub snapshots: u64,
     /// Damaged logs that a start reported.
@@ -104,6 +112,10 @@ impl Figures {
             refused,
             upgrades,
             transfers,
+            newcomers,
+            changes,
+            changes_refused,
+            farewells,
             snapshots,
             damage_reported,
             damage_harmless,
@@ -126,6 +138,10 @@ impl Figures {
         self.refused += refused;
         self.upgrades += upgrades;
         self.transfers += transfers;
+        self.newcomers += newcomers;
+        self.changes += changes;
+        self.changes_refused += changes_refused;
+        self.farewells += farewells;
         self.snapshots += snapshots;
         self.damage_reported += damage_reported;
         self.damage_harmless += damage_harmless;
@@ -152,6 +168,11 @@ impl fmt::Display for Figures {
             f,
             "{} elected leaders, {} hand-overs, {} upgrades, {} snapshots, {} damaged logs reported, {} harmless",
             self.terms, self.transfers, self.upgrades, self.snapshots, self.damage_reported, self.damage_harmless
+        )?;
+        writeln!(
+            f,
+            "{} nodes came in, {} changes of the members, {} refused, {} nodes were told that they are out",
+            self.newcomers, self.changes, self.changes_refused, self.farewells
         )?;
         let mean = self.healed_us as f64 / 1e6 / self.schedules.max(1) as f64;
         let longest = self.healed_max_us as f64 / 1e6;

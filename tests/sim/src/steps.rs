@@ -2,8 +2,9 @@
 //! there is to do. The workers' parts take simulated time.
 
 use crate::checks::{Checked, violation};
+use crate::mutation::Mutation;
 use crate::node::{Damage, Input, Misdirecting};
-use crate::plan::{MILLI, Mutation, SECOND};
+use crate::plan::{MILLI, SECOND};
 use crate::world::{Step, World};
 use outboard_node::Halt;
 use outboard_raft::NodeId;
@@ -76,6 +77,12 @@ impl World<'_> {
         for engine in wants.engines {
             let after = self.chances.transfers.scale(MILLI, 300 * MILLI);
             self.plan_in(after, Step::Fetch { node: number, life, digest: engine.digest });
+        }
+        if self.plan.churns() {
+            self.maybe_read_book(number);
+        }
+        if let Some(at) = wants.left {
+            return self.on_left(number, at);
         }
         if wants.stopped {
             return self.on_stopped(number);
@@ -171,9 +178,9 @@ impl World<'_> {
         });
         // Who waits for tables that are slow waits for as long as they take.
         let node = &self.nodes[number];
-        let stalled = node.live.as_ref().is_some_and(|live| live.status().stalled_for.is_some());
-        let busy = node.tables_planned || node.queries_planned || late && stalled;
-        if late && !busy && self.nodes[number].paused_until + ANSWER_LATE_US < now {
+        let stalled = || node.live.as_ref().is_some_and(|live| live.status().stalled_for.is_some());
+        let busy = || node.tables_planned || node.queries_planned || stalled();
+        if late && !busy() && self.nodes[number].paused_until + ANSWER_LATE_US < now {
             return violation("answers", format!("{} forgot a request", self.nodes[number].id));
         }
         for (ticket, response) in answers {

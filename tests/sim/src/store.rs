@@ -1,7 +1,7 @@
 //! Tables with a simulated disk under them: what was persisted or installed survives a loss of power, of what was committed
 //! since then some beginning does, as with the table store's journal. The end of the process alone loses nothing.
 
-use crate::plan::Mutation;
+use crate::mutation::Mutation;
 use crate::random::Random;
 use bytes::Bytes;
 use outboard_store::{Batch, MemoryStore, Store, StoreError, Table, View};

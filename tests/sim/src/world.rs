@@ -10,6 +10,7 @@ use crate::faults::FaultEnd;
 use crate::heal::Heal;
 use crate::history::Operation;
 use crate::linear;
+use crate::members::Office;
 use crate::network::Links;
 use crate::node::SimNode;
 use crate::plan::{Fault, Plan, Rate};
@@ -114,6 +115,8 @@ pub(crate) enum Step {
     Upgrade {
         digest: Digest,
     },
+    /// The operator's next word about the members.
+    Errand,
     Fault(Fault),
     FaultEnd(FaultEnd),
     Heal,
@@ -178,6 +181,7 @@ pub(crate) struct World<'a> {
     pub(crate) links: Links,
     pub(crate) clients: Vec<Client>,
     pub(crate) tickets: BTreeMap<Ticket, crate::clients::Asked>,
+    pub(crate) office: Office,
     pub(crate) operations: Vec<Operation>,
     /// Moments of the history that were given out.
     pub(crate) moments: u64,
@@ -229,9 +233,10 @@ impl<'a> World<'a> {
             sequence: 0,
             queue: BinaryHeap::new(),
             nodes,
-            links: Links::new(plan.nodes as usize),
+            links: Links::new(plan.nodes_max() as usize),
             clients: (0..plan.clients).map(Client::new).collect(),
             tickets: BTreeMap::new(),
+            office: Office::default(),
             operations: Vec::new(),
             moments: 0,
             chances: Chances {
@@ -242,7 +247,7 @@ impl<'a> World<'a> {
                 transfers: of("transfers"),
             },
             fault_chances,
-            checks: Checks::default(),
+            checks: Checks::of_founders((1..=plan.nodes).map(NodeId)),
             trace: Trace::new(telling),
             figures: Figures::default(),
             heal: None,
@@ -318,6 +323,7 @@ impl<'a> World<'a> {
             Step::GiveUp { ticket } => self.on_give_up(ticket),
             Step::Stage { digest } => self.on_stage(digest),
             Step::Upgrade { digest } => self.on_upgrade(digest),
+            Step::Errand => self.on_errand(),
             Step::Fault(fault) => self.on_fault(fault),
             Step::FaultEnd(end) => self.on_fault_end(end),
             Step::Heal => self.on_heal(),
@@ -348,6 +354,7 @@ impl<'a> World<'a> {
             | Step::GiveUp { .. }
             | Step::Stage { .. }
             | Step::Upgrade { .. }
+            | Step::Errand
             | Step::Fault(_)
             | Step::FaultEnd(_)
             | Step::Heal

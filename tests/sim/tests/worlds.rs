@@ -5,7 +5,8 @@
 
 use outboard_sim::campaign::{Campaign, Outcome};
 use outboard_sim::engines::Engines;
-use outboard_sim::plan::{Fault, Mutation, Plan};
+use outboard_sim::mutation::Mutation;
+use outboard_sim::plan::{Fault, Plan};
 use outboard_sim::{shrink, world};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -31,8 +32,10 @@ fn a_fixed_set_of_seeds_holds_in_every_rule() {
     assert!(failures.is_empty(), "{failures:#?}");
     let figures = outcome.figures;
     assert_eq!((figures.schedules, figures.undecided), (80, 0));
-    assert!(figures.answered > 10_000 && figures.upgrades > 50 && figures.snapshots > 40, "worlds are busy: {figures}");
-    assert!(figures.of(Fault::SnapshotCut) > 20, "snapshots are cut: {figures}");
+    assert!(figures.answered > 10_000 && figures.upgrades > 40 && figures.snapshots > 40, "worlds are busy: {figures}");
+    assert!(figures.of(Fault::SnapshotCut) > 15, "snapshots are cut: {figures}");
+    assert!(figures.newcomers > 20 && figures.changes > 20 && figures.farewells > 10, "members change: {figures}");
+    assert!(figures.of(Fault::Wipe) > 5, "disks are lost: {figures}");
 }
 
 #[test]
@@ -77,13 +80,20 @@ fn seed_9402_tables_are_never_ahead_of_the_terms_in_the_log() {
     assert_holds(9402);
 }
 
+/// The net's own: `whoever_dials_a_node_that_has_not_heard_of_it_is_dialled_back_as_long_as_it_does`.
+#[test]
+fn seed_92_a_node_that_was_away_answers_a_leader_that_came_in_meanwhile() {
+    assert_holds(92);
+}
+
 /// Every broken rule is found within some seeds, by a check that has to do with it.
 #[test]
 fn every_rule_that_a_world_breaks_on_purpose_is_found() {
     for mutation in Mutation::ALL {
         let checks: &[&str] = match mutation {
+            // Who notices its loss counts for nothing, and there may be too few others: then the cluster does not heal.
             Mutation::SyncsDropped | Mutation::AckBeforeSync => {
-                &["start", "leader completeness", "votes", "durability"]
+                &["start", "leader completeness", "votes", "durability", "healing"]
             }
             Mutation::DiskGoesBack => {
                 &["leader completeness", "votes", "state machine safety", "linearizability", "election safety"]
@@ -109,5 +119,6 @@ fn a_failing_plan_shrinks_and_fails_in_the_same_way() {
     let again = world::run(&small, &ENGINES, false);
     assert_eq!(again.failure, report.failure);
     assert_eq!(again.failure.expect("it still fails").violation.check, failure.violation.check);
-    assert!(small.rates.len() < plan.rates.len() && small.faults_us < plan.faults_us, "{}", small.line());
+    let shorter = small.faults_us < plan.faults_us || small.operations_max < plan.operations_max;
+    assert!(small.rates.len() < plan.rates.len() && shorter, "{}", small.line());
 }

@@ -410,6 +410,11 @@ impl Core {
         &self.raft
     }
 
+    /// What the log has decided so far, as of the tables.
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
+    }
+
     fn is_leader(&self) -> bool {
         self.raft.role() == RoleKind::Leader
     }
