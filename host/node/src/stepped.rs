@@ -41,6 +41,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use crate::core::Now;
 pub use crate::inspect::record;
+pub use crate::transfer::snapshot::{arrive, read_staged};
 pub use outboard_net::Lane;
 
 /// What a node is made of.

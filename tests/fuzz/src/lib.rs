@@ -10,14 +10,16 @@
 //! | `join` | tokens, requests to join, answers, requests for certificates | [`messages`] |
 //! | `redis` | what Redis clients send, in pieces of any size | [`messages`] |
 //! | `log` | the log's recovery, over a log that somebody has meddled with | [`log`] |
-//! | `snapshot` | a snapshot's frames, on their arrival | [`snapshot`] |
+//! | `snapshot` | a snapshot's frames, its manifest and its chunks, on their arrival | [`snapshot`] |
 //! | `component` | the admission of an engine | [`component`] |
 //!
-//! `cargo test -p outboard-fuzz` runs every target for a moment, over `corpus/` and changes of it that a seed draws. With a nightly compiler and
-//! cargo-fuzz, a target runs as long as one likes, and new input goes to a folder of one's own:
+//! `cargo test -p outboard-fuzz` runs every target for a moment, over `corpus/` and changes of it that a seed draws. With a nightly compiler
+//! (`rustup toolchain install nightly --target wasm32-unknown-unknown`) and a C++ compiler, libFuzzer runs a target as long as one likes; new
+//! input goes to a folder of one's own:
 //!
 //! ```text
-//! cargo +nightly fuzz run --fuzz-dir tests/fuzz/libfuzzer peer /tmp/peer tests/fuzz/corpus/peer -- -max_total_time=60
+//! cd tests/fuzz/libfuzzer
+//! mkdir -p /tmp/peer && cargo +nightly run --release --bin peer -- /tmp/peer ../corpus/peer -max_total_time=60
 //! ```
 //!
 //! What such a run finds becomes a file in `corpus/`, named after what was wrong. The samples there are written by
@@ -49,7 +51,7 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "join", read: messages::join, tries: 10_000 },
     Target { name: "redis", read: messages::redis, tries: 20_000 },
     Target { name: "log", read: log::recover, tries: 1_500 },
-    Target { name: "snapshot", read: snapshot::stage, tries: 3_000 },
+    Target { name: "snapshot", read: snapshot::receive, tries: 3_000 },
     Target { name: "component", read: component::admit, tries: 60 },
 ];
 

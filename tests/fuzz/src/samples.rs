@@ -6,6 +6,7 @@ use outboard_client::Consistency;
 use outboard_net::{Authority, ClusterId, IdentityKey, JoinAnswer, Token, TokenKind};
 use outboard_raft::{Entry, Envelope, Index, Membership, Message, NodeId, Payload, Position, SnapshotMeta, Term};
 use outboard_wire::Blob;
+use outboard_wire::access::{AccessCommand, Enrolment, MemberChange};
 use outboard_wire::bulk::{BulkHeader, BulkReply};
 use outboard_wire::client::{Answer, Request, RequestBody, RequestId, Response};
 use outboard_wire::command::{Command, Digest, EngineRecord, EngineVote, Stamped, Upgrade};
@@ -75,12 +76,14 @@ fn client() -> Vec<Sample> {
     let set = words(&["SET", "user/42", "Ana"]);
     let command = RequestBody::Command { arguments: set.clone(), consistency: Consistency::Linearizable, id: Some(ID) };
     let commands = vec![set, words(&["GET", "user/42"])];
+    let change = MemberChange::Replace { old: 3, new: 4 };
     vec![
         ("command", request(command)),
         ("transaction", request(RequestBody::Transaction { commands, watcher: Some(4), id: None })),
         ("watch", request(RequestBody::Watch { watcher: None, keys: words(&["a", "b"]) })),
         ("upgrade", request(RequestBody::EngineUpgrade { digest: "abcd".into() })),
         ("transfer", request(RequestBody::LeaderTransfer { to: Some(3) })),
+        ("replace", request(RequestBody::MemberChange { change, forced: true, dry_run: false })),
         ("answer", answer(Response::Reply(Bytes::from_static(b"*2\r\n$3\r\nAna\r\n:7\r\n")))),
         ("rejected", answer(Response::Rejected("WRONGTYPE".into()))),
         ("reply", b"%1\r\n+key\r\n*3\r\n_\r\n#t\r\n,1.5\r\n".to_vec()),
@@ -99,6 +102,7 @@ fn entry() -> Vec<Sample> {
     let vote = |refusal| EngineVote { node: 2, digest: Digest([7; 32]), environment: 1, refusal };
     let stamped = |command| Stamped { time_ms: 1_700_000_000_000, command }.encode();
     let blobs = |words: &[&'static str]| words.iter().map(|word| Blob(word.as_bytes())).collect::<Vec<_>>();
+    let enrolment = Enrolment { token: 7, key: [1; 32], name: "oslo".into(), address: "10.0.0.4:4410".into() };
     let once = Command::EngineOnce { id: ID, arguments: blobs(&["INCR", "visits"]) };
     let commands = vec![blobs(&["SET", "a", "1"]), blobs(&["GET", "a"])];
     vec![
@@ -108,6 +112,7 @@ fn entry() -> Vec<Sample> {
         ("stage", stamped(Command::EngineStage(record.clone()))),
         ("vote", stamped(Command::EngineVote(vote(Some("it traps".into()))))),
         ("upgrade", stamped(Command::Upgrade(Upgrade { from: Digest([7; 32]), to: Digest([8; 32]) }))),
+        ("enrol", stamped(Command::Access(AccessCommand::Enrol(enrolment)))),
         ("close", stamped(Command::SessionClose { session: 7 })),
         ("record", record.encode()),
         ("vote-record", vote(None).encode()),
@@ -121,6 +126,7 @@ fn bulk() -> Vec<Sample> {
         ("fetch", BulkHeader::Fetch { digest: Digest([7; 32]) }.encode()),
         ("snapshot", BulkHeader::Snapshot { term: 2, meta: (&meta).into() }.encode()),
         ("component", BulkReply::Component { bytes: 80_000 }.encode()),
+        ("wanted", BulkReply::Wanted { chunks: vec![0b1010_0101, 1] }.encode()),
         ("refused", BulkReply::Refused("not today".into()).encode()),
     ]
 }
@@ -182,6 +188,18 @@ fn snapshots() -> Vec<Sample> {
         ("whole", [&[0], &behind_length(&frame)[..], &behind_length(&whole)].concat()),
         ("made-to-fit", [&[5], &behind_length(&frame)[..]].concat()),
         ("empty", vec![1]),
+        (
+            "arriving",
+            [
+                &[128],
+                &behind_length(&snapshot::list(std::slice::from_ref(&frame)))[..],
+                &behind_length(&whole),
+                &behind_length(&frame),
+            ]
+            .concat(),
+        ),
+        ("arriving-made-to-fit", [&[128 + 5], &behind_length(&frame)[..]].concat()),
+        ("a-manifest-without-chunks", [&[254], &b"OUTBSNAP\0\0\0\0"[..], &snapshot::end(&[], 0)].concat()),
         ("cut-short", [&[5], &behind_length(&frame[..20])[..]].concat()),
     ]
 }

@@ -23,10 +23,10 @@ use super::{Desk, answer, blocking};
 use crate::core::Event;
 use crate::settings::SNAPSHOT_BYTES_PER_SECOND;
 use bytes::Bytes;
-use chunks::{Arriving, CHUNKS_MAX, Hash, Manifest};
+use chunks::{Arriving, CHUNKS_MAX, HASHES_MAX, LIST, Manifest};
 use frames::{END, FRAME_BYTES_MAX, StagedFrames};
 use outboard_net::{BulkStream, NetError};
-use outboard_raft::{NodeId, SnapshotMeta, SnapshotRequest, Term};
+use outboard_raft::{NodeId, Position, SnapshotMeta, SnapshotRequest, Term};
 use outboard_store::{Records, StoreError, View};
 use outboard_wire::bulk::{BulkHeader, BulkReply};
 use std::path::{Path, PathBuf};
@@ -40,10 +40,6 @@ pub(crate) use frames::{check, read_out};
 
 /// Frames that wait between the disk and the network.
 const FRAMES_WAITING: usize = 8;
-/// The first byte of a frame of hashes.
-const LIST: u8 = 3;
-/// Hashes in one of them.
-const HASHES_MAX: usize = 8_192;
 
 /// Streams the tables as they are now to a peer, and tells the core how it ended.
 pub(crate) async fn send(desk: Desk, request: SnapshotRequest) {
@@ -238,22 +234,38 @@ async fn receive(desk: &Desk, stream: &mut BulkStream, meta: &SnapshotMeta) -> R
 }
 
 async fn receive_list(stream: &mut BulkStream) -> Result<Result<Manifest, String>, NetError> {
-    let mut chunks: Vec<Hash> = Vec::new();
+    let mut manifest = Manifest::default();
     while let Some(frame) = stream.read_frame().await? {
-        match frame.split_first() {
-            Some((&END, _)) => return Ok(Ok(Manifest { chunks, end: frame })),
-            Some((&LIST, hashes)) if hashes.len() % size_of::<Hash>() == 0 => {
-                chunks.extend(
-                    hashes.chunks_exact(size_of::<Hash>()).map(|hash| Hash::try_from(hash).expect("of that length")),
-                );
-            }
-            Some(_) | None => return Ok(Err("a list of chunks makes no sense".into())),
-        }
-        if chunks.len() > CHUNKS_MAX {
-            return Ok(Err("there are too many chunks".into()));
+        match manifest.take(frame) {
+            Ok(false) => {}
+            Ok(true) => return Ok(Ok(manifest)),
+            Err(reason) => return Ok(Err(reason.into())),
         }
     }
     Ok(Err("it ended early".into()))
+}
+
+/// For whoever tries decoders: a snapshot that arrives in these frames, the manifest's and then the chunks, and is read for the tables. Answers how
+/// many records it has.
+pub fn arrive(incoming: &Path, frames: impl IntoIterator<Item = Bytes>) -> Result<usize, String> {
+    let (mut manifest, mut frames) = (Manifest::default(), frames.into_iter());
+    while !manifest.take(frames.next().ok_or("it ended early")?)? {}
+    let io = |error: std::io::Error| error.to_string();
+    let mut arriving = Arriving::begin(incoming, manifest).map_err(io)?;
+    let missing = arriving.missing();
+    for chunk in frames.take(missing) {
+        arriving.take(&chunk).map_err(io)?;
+    }
+    arriving.stage(Position::ZERO).map_err(io)?;
+    read_staged(incoming)
+}
+
+/// The same for a manifest on the disk.
+pub fn read_staged(incoming: &Path) -> Result<usize, String> {
+    let records = chunks::read(&staged_path(incoming, Position::ZERO));
+    records
+        .map(|record| record.map_err(|error| error.to_string()))
+        .try_fold(0, |count, record| record.map(|_| count + 1))
 }
 
 /// A complete snapshot, waiting to be installed.

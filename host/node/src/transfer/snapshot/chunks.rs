@@ -29,6 +29,10 @@ pub(super) const CHUNKS_MAX: usize = 1 << 22;
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 const MAGIC: &[u8; 8] = b"OUTBSNAP";
 const HASH_BYTES: usize = 32;
+/// The first byte of a frame of hashes.
+pub(super) const LIST: u8 = 3;
+/// Hashes in one of them.
+pub(super) const HASHES_MAX: usize = 8_192;
 
 /// The name of a chunk.
 pub(super) type Hash = [u8; HASH_BYTES];
@@ -42,6 +46,22 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
+    /// Takes the next frame of a manifest on its way. True if it was the last one.
+    pub(super) fn take(&mut self, frame: Bytes) -> Result<bool, &'static str> {
+        match frame.split_first() {
+            Some((&END, _)) => {
+                self.end = frame;
+                return Ok(true);
+            }
+            Some((&LIST, hashes)) if hashes.len() % HASH_BYTES == 0 => {
+                let hashes = hashes.chunks_exact(HASH_BYTES);
+                self.chunks.extend(hashes.map(|hash| Hash::try_from(hash).expect("of that length")));
+            }
+            Some(_) | None => return Err("a list of chunks makes no sense"),
+        }
+        if self.chunks.len() > CHUNKS_MAX { Err("there are too many chunks") } else { Ok(false) }
+    }
+
     fn encode(&self) -> Vec<u8> {
         let count = u32::try_from(self.chunks.len()).expect("a snapshot has not so many chunks");
         let mut bytes = MAGIC.to_vec();
