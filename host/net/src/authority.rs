@@ -3,6 +3,7 @@
 //! Kept in two files, `ca.pem` and `ca-key.pem`. Nodes and clients get the first only, inside their [`Credentials`].
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -85,6 +86,31 @@ impl Authority {
         let (certificate_path, key_path) = (dir.join(CERTIFICATE_FILE), dir.join(KEY_FILE));
         let texts = [read_text(&certificate_path)?, read_text(&key_path)?];
         Authority::parse([certificate_path, key_path], [&texts[0], &texts[1]])
+    }
+
+    /// Whether both files are there; one alone is the rest of a save or of a farewell that was cut off.
+    pub fn is_kept_in(dir: &Path) -> bool {
+        dir.join(CERTIFICATE_FILE).exists() && dir.join(KEY_FILE).exists()
+    }
+
+    /// Removes what [`Authority::save`] wrote, the key first. What is not there is no error.
+    pub fn forget(dir: &Path) -> Result<(), CredentialsError> {
+        for name in [KEY_FILE, CERTIFICATE_FILE] {
+            let path = dir.join(name);
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != ErrorKind::NotFound => {
+                    return Err(CredentialsError::Write { path, source });
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        match std::fs::remove_dir(dir) {
+            // What somebody else put there stays.
+            Err(source) if !matches!(source.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+                Err(CredentialsError::Write { path: dir.to_owned(), source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// From texts that another authority gave out: [`Authority::certificate_pem`] and [`Authority::key_pem`].

@@ -9,10 +9,12 @@
 //! # Who signs
 //!
 //! Every voter holds the authority's key, in `DIR/ca/`: a cluster that can commit can enrol and renew, and no single node's loss takes that
-//! away. The key says who belongs to the cluster; a voter can say that anyhow, it has all data and a voice in the log. Learners don't get it.
-//! A voter that lacks it asks one that has it, over the connection on which both have proved who they are. A cluster that was formed
-//! with the key kept offline has no node that signs: joins and renewals are answered so. A removed node deletes its copy; whoever must
-//! assume that it was copied before needs a new authority, which means a new cluster.
+//! away. The key says who belongs to the cluster; a voter can say that anyhow, it has all data and a voice in the log. Learners don't get it,
+//! unless they are on their way to a vote. Whoever lacks it asks one that has it, over the connection on which both have proved who they
+//! are. A cluster that was formed with the key kept offline has no node that signs: joins and renewals are answered so.
+//!
+//! A node that was demoted or removed deletes its copy, once another one is known to have it: the last copy never goes by itself. Whoever must
+//! assume that a copy was copied before needs a new authority, which means a new cluster.
 //!
 //! A node that signs for another believes its own replicated state only: a node gets a certificate for itself, a client for the name that it
 //! has, a newcomer for the key that used up a token.
@@ -57,19 +59,38 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The authority of a node that signs; empty on one that doesn't.
 #[derive(Clone)]
-pub(crate) struct Signer(Arc<Mutex<Option<Arc<Authority>>>>);
+pub(crate) struct Signer(Arc<Mutex<Held>>);
+
+struct Held {
+    authority: Option<Arc<Authority>>,
+    /// Whether another node is known to have it: else this copy must not go.
+    elsewhere: bool,
+}
 
 impl Signer {
-    pub(crate) fn new(authority: Option<Arc<Authority>>) -> Signer {
-        Signer(Arc::new(Mutex::new(authority)))
+    pub(crate) fn new(authority: Option<Arc<Authority>>, elsewhere: bool) -> Signer {
+        Signer(Arc::new(Mutex::new(Held { authority, elsewhere })))
     }
 
     fn get(&self) -> Option<Arc<Authority>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().authority.clone()
     }
 
+    /// From another node.
     fn set(&self, authority: Authority) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(authority));
+        *self.lock() = Held { authority: Some(Arc::new(authority)), elsewhere: true };
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        self.lock().elsewhere
+    }
+
+    fn on_elsewhere(&self) {
+        self.lock().elsewhere = true;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,11 +151,15 @@ async fn admit(
     // The proof; time and uses are judged where the entry is applied.
     join.judge(control.permissions.token(join.token()), 0)?;
     join.check_reach(control.directory.iter().map(|(_, listed)| listed.address.as_str()))?;
+    // Before anybody is enrolled who could get no certificate.
+    if desk.signer.get().is_none() && !another_signs(desk).await {
+        return Err(unavailable(NOBODY_SIGNS.to_owned()));
+    }
     let enrolled = enrol(desk, join).await?;
     let holder = Holder::ByToken { token: join.token().0 };
     let principal = principal_of(&enrolled);
     let signed = sign(desk, join.certificate_request(), holder, &principal).await;
-    let Certified { certificate, authority } = signed.map_err(unavailable)?;
+    let Certified { certificate, authority } = signed.map_err(|unsigned| unavailable(unsigned.why))?;
     let control = desk.control.borrow().clone();
     let members = welcome(&enrolled, founders, &control);
     let answer = outboard_net::JoinAnswer::Admitted { certificate_pem: certificate, ca_pem: authority, members };
@@ -192,28 +217,46 @@ async fn sign(
     request: &CertificateRequest,
     holder: Holder,
     principal: &Principal,
-) -> Result<Certified, String> {
+) -> Result<Certified, Unsigned> {
     if let Some(authority) = desk.signer.get() {
         let signed = authority.sign(request, principal, Validity::usual());
-        let certificate = signed.map_err(|error| error.to_string())?;
+        let certificate = signed.map_err(|error| Unsigned { why: error.to_string(), is_passing: false })?;
         return Ok(Certified { certificate, authority: authority.certificate_pem().to_owned() });
     }
-    let mut why = "no node of the cluster holds the authority's key".to_owned();
+    let mut unsigned = Unsigned { why: NOBODY_SIGNS.to_owned(), is_passing: false };
     for peer in desk.peers() {
         let certify = Certify { request: request.der().to_vec(), holder: holder.clone() };
         match timeout(SIGN_TIMEOUT, ask(desk, peer, BulkHeader::Certify(certify))).await {
             Ok(Ok(BulkReply::Certified { certificate, authority })) => return Ok(Certified { certificate, authority }),
             Ok(Ok(BulkReply::Refused(reason))) if reason == DOES_NOT_SIGN => {}
-            Ok(Ok(BulkReply::Refused(reason))) => why = format!("{peer}: {reason}"),
-            Ok(Ok(other)) => why = format!("{peer} answers with {other:?}"),
+            Ok(Ok(BulkReply::Refused(reason))) => {
+                unsigned = Unsigned { why: format!("{peer}: {reason}"), is_passing: true };
+            }
+            Ok(Ok(_)) => {
+                unsigned = Unsigned { why: format!("{peer} gives an answer of another kind"), is_passing: true }
+            }
             // Whoever is away may sign another time.
-            Ok(Err(_)) | Err(_) => {}
+            Ok(Err(_)) | Err(_) => unsigned.is_passing = true,
         }
     }
-    Err(why)
+    Err(unsigned)
 }
 
+/// No certificate, and why.
+struct Unsigned {
+    why: String,
+    /// Another time it may work.
+    is_passing: bool,
+}
+
+const NOBODY_SIGNS: &str = "no node that can be asked holds the authority's key";
+
 const DOES_NOT_SIGN: &str = "this node does not hold the authority's key";
+
+/// What one that signs answers to whoever may not have the key.
+fn no_voter(node: NodeId) -> String {
+    format!("{node} is no voter")
+}
 
 async fn ask(desk: &Desk, peer: NodeId, header: BulkHeader) -> Result<BulkReply, String> {
     let told = |error: outboard_net::NetError| error.to_string();
@@ -254,13 +297,21 @@ async fn try_certify(desk: &Desk, from: NodeId, certify: Certify) -> Result<Cert
     Ok(Certified { certificate, authority: authority.certificate_pem().to_owned() })
 }
 
+/// A voter, or who is about to be one.
+fn is_to_sign(control: &Control, node: NodeId) -> bool {
+    control.voters.contains(&node)
+        || control.membership.outgoing.contains(&node)
+        || control.membership.joining.contains_key(&node)
+}
+
 /// A voter asks for the authority's key.
 pub(crate) fn on_authority(desk: &Desk, from: NodeId) -> BulkReply {
     let Some(authority) = desk.signer.get() else { return BulkReply::Refused(DOES_NOT_SIGN.to_owned()) };
-    if !desk.control.borrow().voters.contains(&from) {
-        return BulkReply::Refused(format!("{from} is no voter"));
+    if !is_to_sign(&desk.control.borrow(), from) {
+        return BulkReply::Refused(no_voter(from));
     }
     tracing::info!(to = %from, "a voter gets the authority's key");
+    desk.signer.on_elsewhere();
     BulkReply::Authority { certificate: authority.certificate_pem().to_owned(), key: authority.key_pem() }
 }
 
@@ -275,20 +326,27 @@ pub(crate) async fn renew_client(desk: Desk, asker: Principal, request: Bytes, r
             };
             match sign(&desk, &request, holder, &asker).await {
                 Ok(Certified { certificate, authority }) => Response::Certificate { certificate, authority },
-                Err(why) => Response::NotDone(format!("no certificate was signed: {why}")),
+                Err(Unsigned { why, is_passing: true }) => {
+                    Response::NotDone(format!("no certificate was signed: {why}"))
+                }
+                // Nobody waits for what does not come by waiting.
+                Err(Unsigned { why, is_passing: false }) => {
+                    let reason = format!("no certificate was signed: {why}");
+                    Response::ChangeRefused { reason, can_be_forced: false }
+                }
             }
         }
     };
     responder.send(Answer { leader: None, response }.encode().into());
 }
 
-/// Renews this node's certificate when two thirds of its time are over, and gets the authority if this node votes and lacks it.
+/// Renews this node's certificate when two thirds of its time are over, and has the authority here as long as this node votes.
 pub(crate) async fn look_after_identity(desk: Desk, dir: PathBuf) {
     let mut control = desk.control.clone();
     loop {
         let renewed = renew(&desk, &dir).await;
-        let signs = maybe_get_authority(&desk, &dir).await;
-        let pause = if renewed && signs { LOOK_EVERY } else { LOOK_AGAIN };
+        let settled = look_after_authority(&desk, &dir).await;
+        let pause = if renewed && settled { LOOK_EVERY } else { LOOK_AGAIN };
         // Whether this node votes may have changed.
         if let Ok(Err(_)) = timeout(pause, control.changed()).await {
             return;
@@ -316,7 +374,8 @@ async fn renew(desk: &Desk, dir: &Path) -> bool {
 
 async fn try_renew(desk: &Desk, credentials: &Credentials, dir: &Path) -> Result<SystemTime, String> {
     let request = credentials.renewal_request().map_err(|error| error.to_string())?;
-    let Certified { certificate, authority } = sign(desk, &request, Holder::Asker, credentials.principal()).await?;
+    let signed = sign(desk, &request, Holder::Asker, credentials.principal()).await;
+    let Certified { certificate, authority } = signed.map_err(|unsigned| unsigned.why)?;
     let renewed = credentials.renewed(&certificate, &authority).map_err(|error| error.to_string())?;
     renewed.save(&dir.join(IDENTITY)).map_err(|error| error.to_string())?;
     let until = renewed.valid_until();
@@ -324,10 +383,81 @@ async fn try_renew(desk: &Desk, credentials: &Credentials, dir: &Path) -> Result
     Ok(until)
 }
 
-async fn maybe_get_authority(desk: &Desk, dir: &Path) -> bool {
-    if desk.signer.get().is_some() || !desk.control.borrow().voters.contains(&desk.id) {
+/// True if there is nothing left to do for now.
+async fn look_after_authority(desk: &Desk, dir: &Path) -> bool {
+    let (signs, is_learner) = {
+        let control = desk.control.borrow();
+        let signs = is_to_sign(&control, desk.id);
+        (signs, !signs && control.membership.learners.contains(&desk.id))
+    };
+    match desk.signer.get() {
+        None if signs => get_authority(desk, dir).await,
+        Some(_) if signs => is_elsewhere(desk).await,
+        Some(_) if is_learner => give_up_authority(desk, dir).await,
+        Some(_) | None => true,
+    }
+}
+
+/// Finds out once whether this node's copy is the only one. True also if there is nobody to have another.
+async fn is_elsewhere(desk: &Desk) -> bool {
+    let others = desk.control.borrow().voters.iter().any(|node| *node != desk.id);
+    if !others || desk.signer.is_elsewhere() {
         return true;
     }
+    let found = another_signs(desk).await;
+    if found {
+        desk.signer.on_elsewhere();
+    }
+    found
+}
+
+/// Whether some other voter has the key: it gives it, or says that it would to a voter.
+async fn another_signs(desk: &Desk) -> bool {
+    let voters: Vec<NodeId> = desk.control.borrow().voters.iter().copied().filter(|node| *node != desk.id).collect();
+    for peer in voters {
+        match timeout(SIGN_TIMEOUT, ask(desk, peer, BulkHeader::Authority)).await {
+            Ok(Ok(BulkReply::Authority { .. })) => return true,
+            Ok(Ok(BulkReply::Refused(reason))) if reason == no_voter(desk.id) => return true,
+            Ok(Ok(_) | Err(_)) | Err(_) => {}
+        }
+    }
+    false
+}
+
+/// This node votes no more: its copy goes, but never the last one.
+async fn give_up_authority(desk: &Desk, dir: &Path) -> bool {
+    if !another_signs(desk).await {
+        tracing::info!("this node votes no more, and keeps the authority's key until a voter is known to have it");
+        return false;
+    }
+    match Authority::forget(&dir.join(AUTHORITY)) {
+        Ok(()) => {
+            *desk.signer.lock() = Held { authority: None, elsewhere: true };
+            tracing::info!("this node votes no more and has given up the authority's key");
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the authority's key can't be deleted");
+            false
+        }
+    }
+}
+
+/// This node is no member any more: it signs for the cluster no more.
+pub(crate) fn leave(signer: &Signer, dir: &Path) {
+    let home = dir.join(AUTHORITY);
+    if signer.get().is_some() && !signer.is_elsewhere() {
+        let home = home.display();
+        tracing::warn!(
+            "no other node is known to have the authority's key, so {home} is kept: if tokens are not taken any more, stop a voter, \
+             move that folder into its own, and start it"
+        );
+    } else if let Err(error) = Authority::forget(&home) {
+        tracing::warn!(%error, "the authority's key can't be deleted");
+    }
+}
+
+async fn get_authority(desk: &Desk, dir: &Path) -> bool {
     let mut away = false;
     for peer in desk.peers() {
         match timeout(SIGN_TIMEOUT, ask(desk, peer, BulkHeader::Authority)).await {
@@ -452,5 +582,39 @@ fn read_welcome(bytes: &[u8]) -> Result<Welcome, EnrolError> {
     match bytes.split_first() {
         Some((&WELCOME_VERSION, told)) => postcard::from_bytes(told).map_err(|_| EnrolError::Welcome),
         Some(_) | None => Err(EnrolError::Welcome),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use outboard_net::{ClusterId, Role};
+
+    #[test]
+    fn a_node_that_leaves_deletes_its_copy_of_the_authority_but_not_the_last_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = folder.path().join(AUTHORITY);
+        let authority = Arc::new(Authority::create(ClusterId::random()).expect("an authority"));
+        authority.save(&home).expect("writable");
+        leave(&Signer::new(Some(authority.clone()), false), folder.path());
+        assert!(Authority::is_kept_in(&home), "the last copy is gone");
+        leave(&Signer::new(Some(authority), true), folder.path());
+        assert!(!home.exists());
+        // One that never had it has nothing to do.
+        leave(&Signer::new(None, false), folder.path());
+    }
+
+    #[tokio::test]
+    async fn a_token_for_somebody_else_is_told_before_anybody_is_asked_and_before_there_is_a_key() {
+        let authority = Authority::create(ClusterId::random()).expect("an authority");
+        let token = |kind| Token::generate(kind, authority.pin());
+        let (folder, nobody) = (tempfile::tempdir().expect("a folder"), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let dir = folder.path().join("new");
+        let client = token(TokenKind::Client { role: Role::Admin });
+        let refused = join_node(nobody, &client, &dir, "", "h:1").await.expect_err("a client's token");
+        assert_eq!(refused.to_string(), "this token is for a client (admin), and a node wants to come in by it");
+        let refused = join_client(nobody, &token(TokenKind::Learner), &dir, "").await.expect_err("a node's token");
+        assert_eq!(refused.to_string(), "this token is for a learner, and a client wants to come in by it");
+        assert!(!dir.exists() && !refused.is_passing());
     }
 }

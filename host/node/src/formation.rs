@@ -215,13 +215,9 @@ pub(crate) fn settle(
 }
 
 /// This node was removed: it does not start again.
-pub(crate) fn mark_removed(dir: &Path, why: &str) -> io::Result<()> {
-    std::fs::write(dir.join(REMOVED_FILE), format!("{why}\n"))?;
-    // It signs for the cluster no more.
-    match std::fs::remove_dir_all(dir.join(AUTHORITY)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
+pub(crate) fn mark_removed(dir: &Path, why: &str) -> Result<(), FormError> {
+    let path = dir.join(REMOVED_FILE);
+    std::fs::write(&path, format!("{why}\n")).map_err(wrote(&path))
 }
 
 fn check_plan(nodes: &[Planned]) -> Result<(), FormError> {
@@ -370,7 +366,7 @@ impl DataFolder {
         known.extend(list(file.known));
         let credentials = Credentials::load(&dir.join(IDENTITY))?;
         let home = dir.join(AUTHORITY);
-        let authority = if home.exists() { Some(Arc::new(Authority::load(&home)?)) } else { None };
+        let authority = if Authority::is_kept_in(&home) { Some(Arc::new(Authority::load(&home)?)) } else { None };
         let folder = DataFolder {
             dir: dir.to_owned(),
             cluster,
@@ -506,9 +502,27 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let formed = form(&folder.path().join("one"), &plan(&[("n1", "h:1")])).expect("formed");
         mark_removed(&formed.node_dirs[0], "n1 was removed").expect("writable");
+        Authority::forget(&formed.node_dirs[0].join(AUTHORITY)).expect("writable");
         let error = DataFolder::open(&formed.node_dirs[0]).expect_err("removed");
         assert!(matches!(&error, StartError::Removed { why, .. } if why == "n1 was removed"), "{error}");
         assert!(!formed.node_dirs[0].join(AUTHORITY).exists());
+    }
+
+    #[test]
+    fn a_half_of_an_authority_is_none_and_can_be_made_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let formed = form(&folder.path().join("one"), &plan(&[("n1", "h:1")])).expect("formed");
+        let (dir, home) = (&formed.node_dirs[0], formed.node_dirs[0].join(AUTHORITY));
+        let whole = Authority::load(&home).expect("whole");
+        for half in ["ca.pem", "ca-key.pem"] {
+            std::fs::remove_file(home.join(half)).expect("it was there");
+            assert!(DataFolder::open(dir).expect("a node").authority.is_none(), "without {half}");
+            whole.save(&home).expect("writable");
+            assert!(DataFolder::open(dir).expect("a node").authority.is_some());
+        }
+        Authority::forget(&home).expect("writable");
+        Authority::forget(&home).expect("nothing to do");
+        assert!(!home.exists() && DataFolder::open(dir).expect("a node").authority.is_none());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::workers::persist::{self, PersistJob};
 use crate::workers::query::QueryWorker;
 use crate::workers::scrub;
 use crate::workers::{Clock, Slot, Word, Words};
-use outboard_net::{ClusterId, Net, NetError};
+use outboard_net::{ClusterId, Counters, Net, NetError};
 use outboard_raft::{NodeId, Raft};
 use outboard_sandbox::{Limits, Sandbox};
 use outboard_store::{DiskStore, Store};
@@ -30,8 +30,8 @@ use outboard_wire::status::ChainMark;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, watch};
 
@@ -46,6 +46,7 @@ pub struct Node {
     cluster: ClusterId,
     words: Words,
     gateway: Gateway,
+    net: Weak<Net>,
     thread: Option<JoinHandle<Result<(), Halt>>>,
 }
 
@@ -77,7 +78,9 @@ impl Node {
             ended
         });
         match started.recv() {
-            Ok(Ok(address)) => Ok(Node { id, name, address, cluster, words, gateway, thread: Some(thread) }),
+            Ok(Ok((address, net))) => {
+                Ok(Node { id, name, address, cluster, words, gateway, net, thread: Some(thread) })
+            }
             Ok(Err(error)) => {
                 drop(thread.join());
                 Err(error)
@@ -104,6 +107,11 @@ impl Node {
     /// Its cluster.
     pub fn cluster(&self) -> ClusterId {
         self.cluster
+    }
+
+    /// What went over its net and was turned away since it started; nothing once it has ended.
+    pub fn counters(&self) -> Counters {
+        self.net.upgrade().map_or_else(Counters::default, |net| net.counters())
     }
 
     /// The way in for a listener of another protocol.
@@ -212,7 +220,7 @@ impl Opened {
         settings: NodeSettings,
         listen: SocketAddr,
         inlets: Inlets,
-        told: Sender<Result<SocketAddr, StartError>>,
+        told: Sender<Result<(SocketAddr, Weak<Net>), StartError>>,
     ) -> Result<(), Halt> {
         let Inlets { words, from_workers, entrance } = inlets;
         let clock = Clock::start();
@@ -230,6 +238,9 @@ impl Opened {
         let (control, control_seen) = watch::channel(self.machine.control());
         let access = neighbours::access(&control_seen.borrow());
         net.set_access(access.clone());
+        // Whoever was let in by others, or was formed beside others, is not the only one that has it.
+        let alone = folder.founders.len() == 1 && folder.founders.contains_key(&folder.node);
+        let signer = Signer::new(folder.authority.clone(), !alone);
         let desk = Desk {
             id: folder.node,
             net: net.clone(),
@@ -237,7 +248,7 @@ impl Opened {
             words: words.clone(),
             slot: slot.clone(),
             control: control_seen,
-            signer: Signer::new(folder.authority.clone()),
+            signer: signer.clone(),
             incoming: self.incoming,
             receiving: Arc::default(),
         };
@@ -270,7 +281,7 @@ impl Opened {
         let workers = Workers::start(&name, (append, log_jobs), apply, (query, clock), (self.store, words), scrub);
         let jobs = Jobs { log, tables: workers.tables.clone(), queries: workers.queries.clone() };
         tracing::info!(node = %folder.node, address = %net.local_addr(), cluster = %folder.cluster, "listening");
-        told.send(Ok(net.local_addr())).unwrap_or_default();
+        told.send(Ok((net.local_addr(), Arc::downgrade(&net)))).unwrap_or_default();
         tokio::spawn(neighbours::keep_dialling(desk.clone(), folder.known));
         tokio::spawn(neighbours::heed_farewells(desk.clone()));
         tokio::spawn(enrolment::look_after_identity(desk.clone(), folder.dir.clone()));
@@ -282,6 +293,7 @@ impl Opened {
         if let Ending::Removed(reason) = &ending {
             formation::mark_removed(&folder.dir, reason)
                 .unwrap_or_else(|error| tracing::warn!(%error, "the removal can't be noted in the folder"));
+            enrolment::leave(&signer, &folder.dir);
         }
         if let Ending::Stopped | Ending::Removed(_) = ending {
             net.close().await;
