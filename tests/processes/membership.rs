@@ -1,12 +1,15 @@
-//! A cluster that grows and shrinks under load, by the commands that an operator types.
+//! A cluster that grows and shrinks under load, by the commands that an operator types; and the certificates of those who type them.
 
 use crate::OUTBOARD;
 use outboard_client::{Client, ClientError, Context, Options};
-use outboard_tests::{PATIENCE, Program, Ran, Running, free_addresses, wait_for};
+use outboard_net::{Authority, Credentials, Principal, Validity};
+use outboard_tests::{Cluster, PATIENCE, Program, Ran, Running, free_addresses, wait_for};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 /// Nodes that are started as an operator starts them, one after the other.
 struct Grown {
@@ -95,6 +98,89 @@ fn a_port_that_is_taken_founds_no_cluster_and_leaves_no_context_that_leads_to_wh
     drop(taken);
     grown.launch(1, None);
     grown.until_voters(1);
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// The admin's context with a certificate that began and ends so many days from now.
+fn context_of(ca: &Path, address: SocketAddr, path: &Path, began: u32, ends: i32) -> Credentials {
+    let now = SystemTime::now();
+    let until = if ends < 0 { now - DAY * ends.unsigned_abs() } else { now + DAY * ends.unsigned_abs() };
+    let authority = Authority::load(ca).expect("the authority is kept there");
+    let admin = Principal::Client { name: "admin".to_owned() };
+    let credentials = authority.issue(admin, Validity { from: now - DAY * began, until }).expect("signed");
+    Context::new(vec![address.to_string()], credentials.clone()).save(path).expect("writable");
+    credentials
+}
+
+fn kept(path: &Path) -> Credentials {
+    Context::load_file(path).expect("a whole context").credentials
+}
+
+#[test]
+fn a_context_whose_certificate_is_due_gets_a_new_one_by_whatever_is_typed_and_is_written_back_whole() {
+    let cluster = Cluster::start(OUTBOARD, 1);
+    let folder = cluster.folder().join("contexts");
+    let path = folder.join("mine.toml");
+    for line in [&["get", "k"][..], &["put", "k", "v"], &["scan"], &["status"], &["member", "list"]] {
+        let old = context_of(&cluster.dir(1).join("ca"), cluster.address(1), &path, 80, 10);
+        let ran = cluster.program().run(["-c", path.to_str().expect("text")].iter().chain(line));
+        assert!(matches!(ran.code, Some(0 | 3)) && !ran.stderr.contains("renewed"), "{ran}");
+        let new = kept(&path);
+        assert!(
+            new.serial() != old.serial() && new.valid_until() > SystemTime::now() + 80 * DAY,
+            "not renewed by {ran}"
+        );
+        assert_eq!((new.key_pem(), new.principal()), (old.key_pem(), old.principal()));
+        let mode = std::fs::metadata(&path).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "others may read the key");
+        assert_eq!(std::fs::read_dir(&folder).expect("it is there").count(), 1, "something else is left");
+        // With the new one all goes on as before.
+        cluster.program().run(["-c", path.to_str().expect("text"), "status"]).ok();
+        assert_eq!(kept(&path).serial(), new.serial());
+    }
+}
+
+#[test]
+fn where_the_authority_is_kept_offline_nobody_joins_and_certificates_are_renewed_by_hand() {
+    let mut grown = Grown::new(2);
+    let (out, listen) = (grown.folder.path().join("c"), grown.addresses[0]);
+    let (node, text) = (format!("n1={listen}"), |path: &Path| path.to_str().expect("text").to_owned());
+    let (ca, path, dir) = (text(&out.join("ca")), out.join("admin.toml"), text(&out.join("n1")));
+    let admin = text(&path);
+    grown.run(&["cluster", "init", "--offline-ca", "--nodes", &node, "--out", &text(&out)]).ok();
+    grown.nodes[0] = Some(grown.program.spawn(["start", "--data-dir", &dir]));
+    let as_admin = |line: &[&str]| grown.run(&[&["-c", &admin][..], line].concat());
+    wait_for("the first write", || (as_admin(&["put", "k", "v", "--timeout", "5s"]).code == Some(0)).then_some(()));
+    let members = as_admin(&["member", "list"]).ok().stdout;
+    // A token is a promise that nobody here can keep; it is said before anybody is let in.
+    let token = as_admin(&["token", "create"]).ok().text().to_owned();
+    let (seed, joiner, there) = (listen.to_string(), text(&grown.dir(2)), grown.addresses[1].to_string());
+    let line = ["join", &seed, &token, "--data-dir", &joiner, "--listen", &there, "--timeout", "1s"];
+    grown.run(&line).exits(5).says(["OB5001", "holds the authority's key"]);
+    assert_eq!(as_admin(&["member", "list"]).ok().stdout, members);
+    // A context that is due says so and does its work.
+    let due = context_of(Path::new(&ca), listen, &path, 80, 10);
+    let told =
+        as_admin(&["get", "k"]).ok().says(["holds for 9d and can't be renewed yet", "holds the authority's key"]);
+    assert_eq!((told.text(), kept(&path).serial()), ("v", due.serial()));
+    assert!(!as_admin(&["get", "k", "--quiet"]).ok().stderr.contains("renewed"));
+    // One whose time is over is nobody's any more, until it is renewed by hand.
+    context_of(Path::new(&ca), listen, &path, 90, -1);
+    as_admin(&["get", "k"]).exits(6).says(["OB6001", "expired"]);
+    grown
+        .run(&["explain", "OB6001"])
+        .ok()
+        .text()
+        .contains("outboard cluster renew")
+        .then_some(())
+        .expect("the way out");
+    assert_eq!(
+        grown.run(&["cluster", "renew", &admin, "--ca", &ca]).ok().text(),
+        "client admin has a certificate for 89d"
+    );
+    assert_eq!(as_admin(&["get", "k"]).ok().text(), "v");
+    grown.run(&["cluster", "renew", &dir, "--ca", &ca]).ok().says(["at its next start"]);
 }
 
 /// The numbers that increments got, and those without one.

@@ -100,7 +100,7 @@ pub(crate) enum Command {
     /// The leader: hand leadership over
     #[command(subcommand)]
     Leader(leader::LeaderCommand),
-    /// The cluster as a whole: make a new one
+    /// The cluster as a whole: make a new one, renew a certificate by hand
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
     /// A node's settings: show them

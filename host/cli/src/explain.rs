@@ -118,7 +118,8 @@ pub(crate) fn text(code: Code) -> (&'static str, &'static str) {
         Code::Refused => (
             "the credentials are refused",
             "The node and this client don't trust each other: another cluster, an expired certificate, or one for another purpose. \
-             The message says which side refused. Use a context of this cluster.",
+             The message says which side refused. Use a context of this cluster; one that has expired is renewed on a voter's machine, or \
+             wherever the authority's key is kept: `outboard cluster renew CONTEXT --ca DIR/ca`.",
         ),
         Code::Credentials => (
             "the credentials can't be used",

@@ -2,11 +2,12 @@
 
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::args::{Global, Reads};
 use crate::code::Code;
 use crate::failure::Failure;
+use crate::units;
 use outboard_client::{Client, ClientError, Consistency, Context, Options};
 
 /// Where a node listens unless it is told otherwise.
@@ -26,9 +27,12 @@ pub(crate) fn context(global: &Global) -> Result<Context, Failure> {
     Ok(context)
 }
 
-/// A client that connects when it is first asked something.
-pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
-    Ok(Client::new(&context(global)?, options(global))?)
+/// A client that connects when it is first asked something; for a renewal at once.
+pub(crate) async fn client(global: &Global) -> Result<Client, Failure> {
+    let context = context(global)?;
+    let client = Client::new(&context, options(global))?;
+    maybe_renew(global, context, &client).await;
+    Ok(client)
 }
 
 /// A client that has reached a node.
@@ -52,7 +56,12 @@ async fn maybe_renew(global: &Global, context: Context, client: &Client) {
     }
     let renewed = match client.renew().await {
         Ok(renewed) => renewed,
-        Err(error) => return tracing::warn!(%error, "the context's certificate is to be renewed, and can't be yet"),
+        Err(error) => {
+            if !global.quiet {
+                eprintln!("{}", not_renewed(context.credentials.valid_until(), &error));
+            }
+            return;
+        }
     };
     let saved = path_of(global).and_then(|path| {
         // The endpoints of the file, not those of a flag.
@@ -62,6 +71,13 @@ async fn maybe_renew(global: &Global, context: Context, client: &Client) {
     if let Err(failure) = saved {
         tracing::warn!("the renewed certificate can't be kept: {}", failure.message);
     }
+}
+
+/// What is tried again with each command is told with each one, as long as there is time to do something about it.
+fn not_renewed(until: SystemTime, why: &ClientError) -> String {
+    let left = until.duration_since(SystemTime::now()).unwrap_or_default();
+    let left = units::age(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+    format!("this context's certificate holds for {left} and can't be renewed yet: {why}")
 }
 
 /// The context follows the members, so that it still leads to the cluster when those that it was made with are gone.
@@ -149,6 +165,13 @@ mod tests {
         assert_eq!(with_port("[::1]"), "[::1]:4410");
         assert_eq!(with_port("db1:x"), "db1:x");
         assert_eq!(with_port("db1:99999"), "db1:99999");
+    }
+
+    #[test]
+    fn a_renewal_that_fails_says_how_much_time_there_is() {
+        let until = SystemTime::now() + Duration::from_secs(12 * 24 * 3_600 + 60);
+        let told = not_renewed(until, &ClientError::Conflict("nobody signs".into()));
+        assert_eq!(told, "this context's certificate holds for 12d and can't be renewed yet: nobody signs");
     }
 
     #[test]

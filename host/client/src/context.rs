@@ -3,7 +3,7 @@
 //! It holds a private key: the file is written with mode 0600 into a folder of mode 0700, and nothing here shows the key.
 //! Contexts live by name in the user's config folder (`outboard/contexts/NAME.toml`) or anywhere by path. Tests: below.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -87,7 +87,7 @@ impl Context {
 
     fn parse(text: &str) -> Result<Context, String> {
         // TOML's own error would quote the line, which may be a part of the key.
-        let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        let file: Shape = toml::from_str(text).map_err(|error| error.message().to_owned())?;
         let cluster: ClusterId = file.cluster.parse().map_err(|error| format!("cluster: {error}"))?;
         let PemFile { certificate, key, ca } = file.credentials;
         let credentials = Credentials::from_pem(&certificate, &key, &ca).map_err(|error| match error {
@@ -107,7 +107,7 @@ impl Context {
     }
 
     fn to_toml(&self) -> String {
-        let file = File {
+        let file = Shape {
             cluster: self.cluster.to_string(),
             endpoints: self.endpoints.clone(),
             credentials: PemFile {
@@ -124,7 +124,7 @@ impl Context {
 /// The file's shape.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct Shape {
     cluster: String,
     endpoints: Vec<String>,
     credentials: PemFile,
@@ -196,18 +196,43 @@ fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
         builder.create(folder)?;
     }
     let fresh = path.with_extension("toml.new");
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&fresh)?;
+    let mut file = take_turn(&fresh)?;
+    file.set_len(0)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&fresh, path)
+}
+
+/// The file that is about to take the other's place, in one hand only: programs that end at the same time all keep what they learnt.
+fn take_turn(fresh: &Path) -> io::Result<File> {
+    loop {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(fresh)?;
+        file.lock()?;
+        // Whoever had it before has moved it into its place, most likely.
+        if is_at(&file, fresh)? {
+            return Ok(file);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let own = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (own.dev(), own.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> io::Result<bool> {
+    path.try_exists()
 }
 
 #[cfg(test)]
@@ -226,6 +251,34 @@ mod tests {
         let read = Context::parse(&context.to_toml()).expect("own text");
         assert_eq!((read.cluster, &read.endpoints), (context.cluster, &context.endpoints));
         assert_eq!(read.credentials.key_pem(), context.credentials.key_pem());
+    }
+
+    #[test]
+    fn many_hands_write_a_context_at_once_and_whoever_reads_it_finds_a_whole_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, context) = (folder.path().join("contexts").join("prod.toml"), context());
+        context.save(&path).expect("writable");
+        // What a crash left behind is no hindrance.
+        fs::write(path.with_extension("toml.new"), "half").expect("writable");
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let (path, context) = (&path, &context);
+                scope.spawn(move || {
+                    for round in 0..25 {
+                        let endpoints = vec![format!("h{writer}:{}", 1_000 + round)];
+                        Context { endpoints, ..context.clone() }.save(path).expect("its turn comes");
+                        Context::load_file(path).expect("a whole one");
+                    }
+                });
+            }
+        });
+        let left = fs::read_dir(folder.path().join("contexts")).expect("readable").count();
+        assert_eq!(left, 1, "nothing else is left in the folder");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o600);
+        }
     }
 
     #[test]

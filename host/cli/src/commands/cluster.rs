@@ -1,13 +1,16 @@
-//! `cluster init`: makes the folders of a new cluster, offline.
+//! `cluster init`: makes the folders of a new cluster, offline. `cluster renew`: signs a new certificate by hand.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::code::Code;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::{json, units};
 use clap::{Args, Subcommand};
 use outboard_client::Context;
+use outboard_net::{Authority, Credentials, CredentialsError, Principal, Validity};
 use outboard_node::formation::{self, FormError, Planned, Signing};
 use serde_json::json;
 
@@ -19,6 +22,22 @@ pub(crate) const ADMIN_CONTEXT: &str = "admin.toml";
 pub(crate) enum ClusterCommand {
     /// Make a new cluster: its CA, a data folder for each node, an admin context
     Init(InitArgs),
+    /// Renew a certificate by hand, where the authority's key is: a context's that has expired, a node's whose authority is kept offline
+    Renew(RenewArgs),
+}
+
+/// Flags of `cluster renew`.
+#[derive(Args, Debug)]
+pub(crate) struct RenewArgs {
+    /// A context, by name or file, or the data folder of a node
+    #[arg(value_name = "CONTEXT|DIR")]
+    target: String,
+    /// The folder of the authority: ca in a voter's folder, or in that of cluster init
+    #[arg(long, value_name = "DIR")]
+    ca: PathBuf,
+    /// Change nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Flags of `cluster init`.
@@ -42,7 +61,13 @@ pub(crate) struct InitArgs {
 }
 
 pub(crate) fn run(command: ClusterCommand, out: &mut Output) -> Result<(), Failure> {
-    let ClusterCommand::Init(args) = command;
+    match command {
+        ClusterCommand::Init(args) => init(&args, out),
+        ClusterCommand::Renew(args) => renew(&args, out),
+    }
+}
+
+fn init(args: &InitArgs, out: &mut Output) -> Result<(), Failure> {
     check_empty(&args.out)?;
     let plan: Vec<String> = args.nodes.iter().map(|node| format!("{} at {}", node.name, node.address)).collect();
     let summary = format!("a cluster of {}: {}; in {}", args.nodes.len(), plan.join(", "), args.out.display());
@@ -78,6 +103,83 @@ pub(crate) fn run(command: ClusterCommand, out: &mut Output) -> Result<(), Failu
         eprint!("{}", next_steps(&formed.node_dirs, &args.out, &context_path));
         Ok(())
     }
+}
+
+/// Whose certificate is renewed by hand, and where it is kept.
+enum Renewed {
+    Context(Context, PathBuf),
+    Node(Credentials, PathBuf),
+}
+
+impl Renewed {
+    fn find(target: &str) -> Result<Renewed, Failure> {
+        let dir = Path::new(target);
+        if dir.is_dir() {
+            let home = dir.join("identity");
+            return Ok(Renewed::Node(Credentials::load(&home).map_err(unusable)?, home));
+        }
+        let is_file = target.contains(std::path::is_separator) || target.ends_with(".toml");
+        let path = if is_file { dir.to_owned() } else { Context::path_of(target)? };
+        Ok(Renewed::Context(Context::load(target)?, path))
+    }
+
+    fn credentials(&self) -> &Credentials {
+        match self {
+            Renewed::Context(context, _) => &context.credentials,
+            Renewed::Node(credentials, _) => credentials,
+        }
+    }
+
+    fn keep(self, credentials: Credentials) -> Result<(), Failure> {
+        match self {
+            Renewed::Context(context, path) => Ok(Context::new(context.endpoints, credentials).save(&path)?),
+            Renewed::Node(_, home) => credentials.save(&home).map_err(unusable),
+        }
+    }
+}
+
+fn renew(args: &RenewArgs, out: &mut Output) -> Result<(), Failure> {
+    let target = Renewed::find(&args.target)?;
+    let authority = Authority::load(&args.ca).map_err(unusable)?;
+    let present = target.credentials();
+    if authority.pin() != present.authority_pin() {
+        let (here, there) = (present.cluster(), authority.cluster());
+        let text = format!("{} is of {here}, and {} holds the authority of {there}", args.target, args.ca.display());
+        return Err(Failure::new(Code::Conflict, text).help("--ca DIR, of the same cluster"));
+    }
+    // Who it is stays as it is: this gives nobody a right that was not given before, nor one that was taken.
+    let principal = present.principal().clone();
+    let request = present.renewal_request().map_err(unusable)?;
+    let certificate = authority.sign(&request, &principal, Validity::usual()).map_err(unusable)?;
+    let renewed = present.renewed(&certificate, authority.certificate_pem()).map_err(unusable)?;
+    let left = renewed.valid_until().duration_since(SystemTime::now()).unwrap_or_default();
+    let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    if args.dry_run {
+        eprintln!("would renew the certificate of {principal}, for {}", units::age(left_ms));
+        return Ok(());
+    }
+    let is_node = matches!(principal, Principal::Node(_));
+    target.keep(renewed)?;
+    if out.format().is_json() {
+        let (principal, left) = (principal.to_string(), json::id(left_ms));
+        out.document(&json!({ "$type": "renewed", "principal": principal, "expires_in_ms": left }))?;
+    } else {
+        out.line(format!("{principal} has a certificate for {}", units::age(left_ms)))?;
+    }
+    out.flush()?;
+    if is_node {
+        eprintln!("a node that runs takes it at its next start");
+    }
+    Ok(())
+}
+
+fn unusable(error: CredentialsError) -> Failure {
+    let code = match &error {
+        CredentialsError::Read { .. } => Code::ReadFile,
+        CredentialsError::Write { .. } => Code::WriteFile,
+        CredentialsError::Damaged { .. } | CredentialsError::Issue { .. } => Code::Credentials,
+    };
+    Failure::new(code, error.to_string())
 }
 
 /// The commands to type next.
@@ -135,6 +237,42 @@ mod tests {
         let node = parse_node("n1=[::1]:4410").expect("a node");
         assert_eq!((node.name.as_str(), node.address.as_str()), ("n1", "[::1]:4410"));
         assert!(parse_node("n1:4410").is_err());
+    }
+
+    #[test]
+    fn an_expired_context_and_a_node_are_renewed_by_hand_and_nothing_of_another_cluster() {
+        use outboard_net::ClusterId;
+        use std::time::Duration;
+        let folder = tempfile::tempdir().expect("a folder");
+        let nodes = [parse_node("n1=127.0.0.1:4410").expect("a node")];
+        let formed = formation::form_with(&folder.path().join("c"), &nodes, Signing::Offline).expect("formed");
+        let ca = folder.path().join("c").join("ca");
+        let (now, day) = (SystemTime::now(), Duration::from_secs(24 * 3_600));
+        let expired = Validity { from: now - 90 * day, until: now - day };
+        let authority = Authority::load(&ca).expect("formed");
+        let admin = authority.issue(formed.admin.principal().clone(), expired).expect("signed");
+        let path = folder.path().join("admin.toml");
+        Context::new(vec!["127.0.0.1:4410".into()], admin.clone()).save(&path).expect("writable");
+        let run = |target: &Path, ca: &Path, dry_run| {
+            let args = RenewArgs { target: target.display().to_string(), ca: ca.to_owned(), dry_run };
+            renew(&args, &mut Output::new(crate::output::Format::Text, Box::new(std::io::sink())))
+        };
+        run(&path, &ca, true).expect("it would");
+        assert_eq!(Context::load_file(&path).expect("whole").credentials.serial(), admin.serial());
+        run(&path, &ca, false).expect("renewed");
+        let renewed = Context::load_file(&path).expect("whole").credentials;
+        assert!(renewed.valid_until() > now + 80 * day && renewed.key_pem() == admin.key_pem());
+        assert_eq!(renewed.principal(), admin.principal());
+        let home = formed.node_dirs[0].join("identity");
+        let before = Credentials::load(&home).expect("a node").serial();
+        run(&formed.node_dirs[0], &ca, false).expect("renewed");
+        assert_ne!(Credentials::load(&home).expect("a node").serial(), before);
+        let other = folder.path().join("other");
+        Authority::create(ClusterId::random()).and_then(|authority| authority.save(&other)).expect("an authority");
+        let refused = run(&path, &other, false).expect_err("another cluster's");
+        assert!(refused.code.exit() == 4 && refused.help.is_some(), "{refused:?}");
+        assert_eq!(Context::load_file(&path).expect("whole").credentials.serial(), renewed.serial());
+        assert_eq!(run(&path, &folder.path().join("nowhere"), false).expect_err("no authority").code, Code::ReadFile);
     }
 
     #[test]

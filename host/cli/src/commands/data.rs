@@ -65,7 +65,7 @@ pub(crate) struct CallArgs {
 
 pub(crate) async fn get(global: &Global, args: GetArgs, out: &mut Output) -> Result<(), Failure> {
     let key = args.encoding.key(&args.key)?;
-    let client = session::client(global)?;
+    let client = session::client(global).await?;
     let value =
         client.command([b"GET", key.as_slice()]).idempotent(true).await.map_err(|error| engine_says("get", error))?;
     if value.is_nil() {
@@ -90,7 +90,7 @@ pub(crate) async fn put(global: &Global, args: PutArgs, out: &mut Output) -> Res
         (None, true) => vec![word(b"SET"), key.clone(), value, word(b"NX")],
         (None, false) => vec![word(b"SET"), key.clone(), value],
     };
-    let client = session::client(global)?;
+    let client = session::client(global).await?;
     let is_conditional = expected.is_some() || args.if_absent;
     let answer = client.command_bytes(command).await;
     client.close().await;
@@ -109,7 +109,7 @@ pub(crate) async fn del(global: &Global, args: DelArgs, out: &mut Output) -> Res
     for key in &args.keys {
         command.push(args.encoding.key(key)?);
     }
-    let client = session::client(global)?;
+    let client = session::client(global).await?;
     let answer = client.command(command).await;
     client.close().await;
     let answer = answer.map_err(|error| engine_says("del", error))?;
@@ -122,7 +122,7 @@ pub(crate) async fn call(global: &Global, args: CallArgs, out: &mut Output) -> R
     for argument in &args.command[1..] {
         command.push(args.encoding.read(argument)?);
     }
-    let client = session::client(global)?;
+    let client = session::client(global).await?;
     let answer = client.command(command).idempotent(args.idempotent).await;
     client.close().await;
     let answer = answer?;

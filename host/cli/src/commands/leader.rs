@@ -25,7 +25,7 @@ pub(crate) enum LeaderCommand {
 
 pub(crate) async fn run(global: &Global, command: LeaderCommand, out: &mut Output) -> Result<(), Failure> {
     let LeaderCommand::Transfer { node, dry_run } = command;
-    let client = session::client(global)?;
+    let client = session::client(global).await?;
     if dry_run {
         let status = client.status().await?;
         let to = node.as_deref().map(|name| find_node(&status, name)).transpose()?;

@@ -40,7 +40,7 @@ pub(crate) struct ScanArgs {
 
 pub(crate) async fn run(global: &Global, args: ScanArgs, out: &mut Output) -> Result<(), Failure> {
     let prefix = if args.prefix.is_empty() { Vec::new() } else { args.encoding.read(&args.prefix)? };
-    let client = session::client(global)?;
+    let client = session::client(global).await?;
     let mut keys = Keys::new(client.clone(), &prefix);
     let mut left = args.limit.unwrap_or(u64::MAX);
     while left > 0

@@ -71,7 +71,7 @@ pub(crate) async fn run(global: &Global, args: ImportArgs, out: &mut Output) -> 
     let ended = if args.dry_run {
         import.check(lines, &args.file)
     } else {
-        let client = session::client(global)?;
+        let client = session::client(global).await?;
         let written = import.write(Reader::start(lines), &args, &client, global.timeout.max(TIMEOUT_MIN)).await;
         client.close().await;
         written
