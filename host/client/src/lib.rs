@@ -39,6 +39,9 @@
 //! # }
 //! ```
 //!
+//! A certificate lasts 90 days. The program `outboard` renews a context's when it is used; a program that runs for weeks spawns
+//! [`Client::keep_renewed`].
+//!
 //! Invariant: a command is done at most once, however often it has to be sent, unless its caller said that doing it twice is
 //! harmless ([`Call::idempotent`]). Writes have names in a session for that, which the cluster remembers ([`Options::sessions`]);
 //! without sessions, a write that may have reached the log is never sent again. So a [`ClientError`] always says whether the

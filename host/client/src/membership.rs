@@ -1,17 +1,25 @@
 //! Who belongs to the cluster: members, tokens, clients, and this client's own certificate.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::call::misplaced;
 use crate::client::Client;
+use crate::context::Context;
 use crate::error::ClientError;
 use crate::verdict::Repeat;
 use outboard_net::Credentials;
 use outboard_wire::access::{AccessCommand, AccessLists, MemberChange, MemberInfo, Role, TokenSpec};
 use outboard_wire::client::{RequestBody, Response};
+use tokio::time::sleep;
 
 /// A renewal that takes longer is left for the next time.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is looked whether a certificate is to be renewed; a month is left when it is.
+const LOOK_EVERY: Duration = Duration::from_secs(3_600);
+/// The same when it could not be.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Client {
     /// The members as the leader sees them.
@@ -78,6 +86,36 @@ impl Client {
         let renewed = renewed.map_err(|error| ClientError::Protocol(error.to_string()))?;
         self.inner.dialler.set_credentials(&renewed).map_err(|error| ClientError::Auth(error.to_string()))?;
         Ok(renewed)
+    }
+
+    /// For programs that run for weeks: a task to be spawned, which renews the certificate when it is due and writes it into the context's
+    /// file, until the last clone of this client is dropped. `tell` hears what went wrong; it is tried again for a month.
+    pub fn keep_renewed(
+        &self,
+        path: impl Into<PathBuf>,
+        mut tell: impl FnMut(String) + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (inner, path) = (Arc::downgrade(&self.inner), path.into());
+        async move {
+            while let Some(inner) = inner.upgrade() {
+                let client = Client { inner };
+                let renewed = if client.renewal_due() { client.renew_into(&path).await } else { Ok(()) };
+                drop(client);
+                let pause = if renewed.is_ok() { LOOK_EVERY } else { LOOK_AGAIN };
+                if let Err(what) = renewed {
+                    tell(what);
+                }
+                sleep(pause).await;
+            }
+        }
+    }
+
+    async fn renew_into(&self, path: &Path) -> Result<(), String> {
+        let renewed = self.renew().await.map_err(|error| format!("the certificate can't be renewed yet: {error}"))?;
+        let context = Context::load_file(path);
+        let kept = context.and_then(|context| Context { credentials: renewed, ..context }.save(path));
+        // It is shown already; whoever starts with the file renews it again.
+        kept.map_err(|error| format!("the certificate is renewed and can't be kept: {error}"))
     }
 
     async fn question(&self, body: RequestBody, repeat: Repeat) -> Result<Response, ClientError> {

@@ -376,3 +376,23 @@ async fn where_nobody_signs_a_join_and_a_renewal_are_told_so_and_both_go_on_once
     client.renew().await.expect("somebody signs");
     world.try_join(1, &token, "newcomer").await.expect("let in");
 }
+
+#[tokio::test]
+async fn a_program_that_runs_for_weeks_keeps_its_context_renewed() {
+    let mut world = World::start(1, outboard_embedded::KV).await;
+    world.ask(1, &["SET", "k", "v"]).await;
+    let authority = Authority::load(&world.dir(1).join("ca")).expect("a node that signs");
+    let due = due_in(&authority, Principal::Client { name: "admin".to_owned() }, Duration::ZERO);
+    let path = world.dir(1).with_file_name("program.toml");
+    let context = Context::new(vec![world.node(1).address().to_string()], due.clone());
+    context.save(&path).expect("writable");
+    let client = Client::new(&context, Options::default()).expect("a client");
+    let keeper = tokio::spawn(client.keep_renewed(&path, |what| panic!("{what}")));
+    let kept = || Context::load_file(&path).expect("whole");
+    until("a renewed context", || kept().credentials.serial() != due.serial()).await;
+    assert!(!client.renewal_due());
+    assert_eq!(kept().endpoints, context.endpoints);
+    assert_eq!(client.get("k").await.expect("it serves").as_deref(), Some(&b"v"[..]));
+    assert!(!keeper.is_finished());
+    keeper.abort();
+}
