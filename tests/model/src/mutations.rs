@@ -3,8 +3,8 @@
 //! that could be on by accident.
 //!
 //! What the node's workers guard (a sync before its promises, tables behind the log) the simulator breaks: `outboard_sim::mutation::Mutation`,
-//! table by `cargo run --release -p outboard-sim -- --mutations`. Tests: `tests/mutations.rs` holds the list against the tree;
-//! the table itself takes minutes, by command.
+//! table by `cargo run --release -p outboard-sim -- --mutations`. What caught each stands in `MUTATIONS.md`. Tests: `tests/mutations.rs` holds the
+//! list against the tree; the table itself takes a quarter of an hour, by command.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

@@ -15,3 +15,15 @@ fn every_guard_of_the_list_stands_in_the_core_and_can_be_turned_off() {
     let names: BTreeSet<_> = ALL.iter().map(|mutation| mutation.name).collect();
     assert_eq!(names.len(), ALL.len(), "a name means one guard");
 }
+
+#[test]
+fn the_printed_table_has_every_guard_and_says_what_noticed() {
+    let table = include_str!("../MUTATIONS.md");
+    for mutation in &ALL {
+        let begins = format!("| `{}` | {} |", mutation.name, mutation.off);
+        let row = table.lines().find(|line| line.starts_with(&begins));
+        let caught =
+            row.and_then(|row| row.strip_prefix(&begins)).is_some_and(|rest| rest.contains(char::is_alphabetic));
+        assert!(caught, "{}: MUTATIONS.md is to be printed again", mutation.name);
+    }
+}
