@@ -5,14 +5,15 @@
 //! ```text
 //! plan (what a seed draws) ─▶ world ─┬─ node     one node: its steps, its disks, its lives      ─▶ checks, after every step
 //!                                    ├─ network  frames and links                               ─▶ history ─▶ linear, at the end
-//!                                    ├─ clients, operator, members: what is asked and answered ─▶ trace: a hash, or lines
+//!                                    ├─ clients, operator, members: questions, answers          ─▶ trace: a hash, or lines
 //!                                    ├─ faults   what goes wrong
 //!                                    └─ heal     nothing goes wrong any more: all must serve
 //! campaign: many seeds on all cores      shrink: the smallest plan that still fails
 //! ```
 //!
 //! Never in a world: a real clock, threads, chance but the seed's, the order of a hash map. What can't be simulated is left out:
-//! how components and snapshots travel (the product has it in tasks) is a model here; TLS, QUIC and files have other tests.
+//! how components and snapshots travel (the product has it in tasks), whom a node dials and what a joiner proves are models here; TLS, QUIC and
+//! files have other tests.
 //! A failing run is run again with its trace told: nothing is formatted before.
 
 mod answers;
