@@ -5,9 +5,11 @@
 //! in order only if reads and writes take turns: a read starts when no write is under way and a write when no read is. Runs of either
 //! kind stay pipelined as they are.
 //!
-//! The gate also holds back what would grow too large: too many commands, too many bytes of arguments, or replies that nobody takes.
+//! The gate also holds back what would grow too large: too many commands, too many bytes of arguments, or replies that nobody takes. How
+//! large replies are is known only from those that were seen, so few reads go at first, and one more with each reply (as TCP's slow
+//! start, RFC 5681, section 3.1).
 
-use crate::limits::{OUTPUT_BYTES_PAUSE, PIPELINE_BYTES_MAX, PIPELINE_MAX, REPLY_BYTES_EXPECTED};
+use crate::limits::{OUTPUT_BYTES_PAUSE, PIPELINE_BYTES_MAX, PIPELINE_MAX, READS_FIRST, REPLY_BYTES_EXPECTED};
 
 /// Beside which others a command may be under way.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -29,13 +31,22 @@ pub(crate) struct Gate {
     writes: usize,
     alone: bool,
     argument_bytes: usize,
+    /// How many reads may be under way.
+    window: usize,
     /// What the next reply will probably have, in bytes: as the largest lately.
     reply_bytes: usize,
 }
 
 impl Gate {
     pub(crate) fn new() -> Gate {
-        Gate { reads: 0, writes: 0, alone: false, argument_bytes: 0, reply_bytes: REPLY_BYTES_EXPECTED }
+        Gate {
+            reads: 0,
+            writes: 0,
+            alone: false,
+            argument_bytes: 0,
+            window: READS_FIRST,
+            reply_bytes: REPLY_BYTES_EXPECTED,
+        }
     }
 
     /// Whether a command may start now.
@@ -58,6 +69,7 @@ impl Gate {
         let count = self.under_way();
         let expected = count.saturating_mul(self.reply_bytes);
         count >= PIPELINE_MAX
+            || self.reads >= self.window
             || self.argument_bytes >= PIPELINE_BYTES_MAX
             || output_bytes.saturating_add(expected) >= OUTPUT_BYTES_PAUSE && output_bytes + count > 0
     }
@@ -88,6 +100,7 @@ impl Gate {
             Turn::Alone => self.alone = false,
         }
         self.argument_bytes -= argument_bytes;
+        self.window = (self.window + 1).min(PIPELINE_MAX);
         self.reply_bytes = (self.reply_bytes - self.reply_bytes / 8).max(reply_bytes);
     }
 
@@ -124,7 +137,16 @@ mod tests {
     fn a_full_pipeline_starts_nothing_more() {
         let mut gate = Gate::new();
         gate.reply_bytes = 5;
-        for _ in 0..PIPELINE_MAX {
+        for _ in 0..READS_FIRST {
+            assert!(!gate.is_full(0));
+            gate.start(Turn::Read, 10);
+        }
+        assert!(gate.is_full(0), "nobody knows how large the replies are");
+        for _ in READS_FIRST..PIPELINE_MAX + READS_FIRST {
+            gate.finish(Turn::Read, 10, 5);
+            gate.start(Turn::Read, 10);
+        }
+        for _ in READS_FIRST..PIPELINE_MAX {
             assert!(!gate.is_full(0));
             gate.start(Turn::Read, 10);
         }

@@ -30,6 +30,8 @@ pub(crate) const READS_PER_TURN: usize = 4;
 
 /// Commands of one connection that are under way at the node. Beyond it nothing more is read from the socket.
 pub const PIPELINE_MAX: usize = 256;
+/// Reads among them, as long as no reply was seen; one more with each.
+pub(crate) const READS_FIRST: usize = 16;
 /// Their arguments together, in bytes; a single command may be larger.
 pub const PIPELINE_BYTES_MAX: usize = 16 << 20;
 /// Replies that a client has not taken yet, with what those under way will probably add, in bytes. Beyond it nothing more of the

@@ -5,10 +5,9 @@ use crate::redis::crowds::resident_kib;
 use outboard_tests::{Cluster, Redis, Reply, command};
 
 const VALUE_BYTES_MAX: usize = 1 << 20;
-/// What a client that asks for a gigabyte and takes none of it may cost a node. As long as no reply was seen, each is taken for
-/// 64 KiB (REPLY_BYTES_EXPECTED), so 128 replies of a MiB may be under way before the gate knows better; and the buffers on the way
-/// have some.
-const NEVER_READ_KIB_MAX: u64 = 224 << 10;
+/// What a client that asks for a gigabyte and takes none of it may cost a node: 16 replies under way before the first is seen, eight
+/// megabytes that wait for it, each of them once more on the way, and what the sockets take.
+const NEVER_READ_KIB_MAX: u64 = 96 << 10;
 
 #[test]
 fn http_is_answered_as_http_and_no_command_in_it_is_executed() {

@@ -81,7 +81,8 @@ fn held_for_the_slow(list: &str) -> usize {
 fn replies_beyond_the_bound_cut_the_connection_off() {
     let server = Server::start(Fake::start(Order::Held), Options::default());
     let mut client = server.client();
-    client.send("GET k\r\n".repeat(100));
+    // Writes: of reads so many start only when replies were seen.
+    client.send("SET k v\r\n".repeat(100));
     server.fake.wait_for(100);
     // One buffer, a hundred times.
     let value = [&b"$4194304\r\n"[..], &vec![b'x'; 4 << 20], b"\r\n"].concat();
