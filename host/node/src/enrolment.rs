@@ -30,7 +30,7 @@ use crate::transfer::Desk;
 use bytes::Bytes;
 use outboard_net::{
     Authority, CertificateRequest, Credentials, IdentityKey, JoinError, JoinOffer, JoinRefusal, JoinRequest, Principal,
-    Responder, Token, TokenKind, Validity,
+    Responder, Token, TokenId, TokenKind, Validity,
 };
 use outboard_raft::NodeId;
 use outboard_wire::access::{AccessCommand, EnrolRefusal, Enrolled, Enrolment};
@@ -140,9 +140,13 @@ async fn admit(
     join: &JoinRequest,
 ) -> Result<(outboard_net::JoinAnswer, Principal), JoinRefusal> {
     let unavailable = |what: String| JoinRefusal::Unavailable { what };
+    let is_here = desk.control.borrow().permissions.token(join.token()).is_some();
+    // A token that was made a moment ago may not have come here yet; the leader has it.
+    if !is_here && is_unknown_to_the_leader(desk, join.token()).await? {
+        return Err(JoinRefusal::UnknownToken);
+    }
     let mut control = desk.control.clone();
     let known = control.wait_for(|control| control.permissions.token(join.token()).is_some());
-    // A token that was made a moment ago may not have come here yet.
     let control = match timeout(BEHIND, known).await {
         Ok(Ok(control)) => control.clone(),
         Ok(Err(_)) => return Err(unavailable("the node is stopping".to_owned())),
@@ -166,6 +170,21 @@ async fn admit(
     Ok((answer, principal))
 }
 
+/// False also if there is no leader to ask: then this node waits for what it may lack.
+async fn is_unknown_to_the_leader(desk: &Desk, token: TokenId) -> Result<bool, JoinRefusal> {
+    let patience_ms = u32::try_from(BEHIND.as_millis()).expect("a few seconds");
+    let answer = ask_cluster(desk, RequestBody::AccessLists, patience_ms).await?;
+    let Response::AccessLists(lists) = answer else { return Ok(false) };
+    Ok(lists.tokens.iter().all(|listed| listed.id != token.0))
+}
+
+async fn ask_cluster(desk: &Desk, body: RequestBody, timeout_ms: u32) -> Result<Response, JoinRefusal> {
+    let (waiting, answered) = oneshot::channel();
+    let request = Request { timeout_ms, body };
+    desk.words.event(Event::Request { request, encoded: None, reply: Reply::Local(waiting) });
+    answered.await.map_err(|_| JoinRefusal::Unavailable { what: "the node is stopping".to_owned() })
+}
+
 /// Through the log.
 async fn enrol(desk: &Desk, join: &JoinRequest) -> Result<Enrolled, JoinRefusal> {
     let enrolment = Enrolment {
@@ -175,11 +194,8 @@ async fn enrol(desk: &Desk, join: &JoinRequest) -> Result<Enrolled, JoinRefusal>
         address: join.advertised().to_owned(),
     };
     let body = RequestBody::Access(AccessCommand::Enrol(enrolment));
-    let (waiting, answered) = oneshot::channel();
-    let request = Request { timeout_ms: ENROL_TIMEOUT_MS, body };
-    desk.words.event(Event::Request { request, encoded: None, reply: Reply::Local(waiting) });
     let unavailable = |what: String| JoinRefusal::Unavailable { what };
-    let response = answered.await.map_err(|_| unavailable("the node is stopping".to_owned()))?;
+    let response = ask_cluster(desk, body, ENROL_TIMEOUT_MS).await?;
     if let Response::Enrolled(enrolled) = response {
         return Ok(enrolled);
     }
@@ -284,7 +300,7 @@ async fn try_certify(desk: &Desk, from: NodeId, certify: Certify) -> Result<Cert
         Holder::Client { name } if control.borrow().permissions.role_of(&name).is_some() => Principal::Client { name },
         Holder::Client { name } => return Err(format!("there is no client {name}")),
         Holder::ByToken { token } => {
-            let (id, key) = (outboard_net::TokenId(token), request.key_hash());
+            let (id, key) = (TokenId(token), request.key_hash());
             let used = |control: &Control| control.permissions.token(id)?.used_by.get(&key).cloned();
             let seen = control.wait_for(|control| used(control).is_some());
             let control = timeout(BEHIND, seen).await.map_err(|_| "this node is behind".to_owned())?;
