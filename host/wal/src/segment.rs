@@ -2,7 +2,7 @@
 //!
 //! A segment gets its name only when its header is durable, so a file with a segment's name always has a good header. A freed
 //! segment becomes a spare and the next new segment is made from it: its blocks are there and written, so no sync
-//! has to change the file's metadata. Spares mean nothing to recovery.
+//! has to change the file's metadata. Spares mean nothing to recovery, and none gets a number again that it had.
 
 use std::collections::VecDeque;
 
@@ -124,9 +124,12 @@ impl Segments {
 
     /// A spare or a new file: its name, and whether it was used before.
     fn blank_file(&mut self, id: u32, bytes: u64) -> Result<(String, Box<dyn DiskFile>, bool), WalError> {
+        // Where numbers begin anew, or go back, a spare that had this one would bring its batches of then along, with the right salt.
+        let fits = |spare: &String| number_of_spare(spare).is_some_and(|number| number < id);
         if bytes == self.options.segment_bytes
-            && let Some(spare) = self.spares.pop()
+            && let Some(place) = self.spares.iter().rposition(fits)
         {
+            let spare = self.spares.remove(place);
             let file = self.disk.open(&spare).doing("open", &self.shown(&spare))?;
             return Ok((spare, file, true));
         }
@@ -199,6 +202,11 @@ pub(crate) fn segment_name(id: u32) -> String {
 
 fn spare_name(id: u32) -> String {
     format!("{id:08x}{SPARE}")
+}
+
+/// The number of the segment that it was.
+fn number_of_spare(name: &str) -> Option<u32> {
+    u32::from_str_radix(name.strip_suffix(SPARE)?, 16).ok()
 }
 
 /// What a file's name says that it is.

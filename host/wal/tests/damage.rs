@@ -4,7 +4,7 @@ mod support;
 
 use outboard_raft::{HardState, Index, Term};
 use outboard_wal::{Disk, ENTRY_BYTES_MAX, MemDisk, Options, Unrecovered, WalError};
-use support::{CLUSTER, Op, SMALL, State, Story, at, command, recover, segments};
+use support::{CLUSTER, Op, SMALL, State, Story, at, check, command, recover, segments};
 
 fn append(back: usize, count: usize, bytes: usize) -> Op {
     Op::Append { back, count, bytes }
@@ -115,6 +115,28 @@ fn d3_a_segment_that_is_gone_is_missed() {
             other => panic!("{name} is gone: {other:?}"),
         }
         assert_eq!(damaged.steps(), steps, "a damaged log is left as it is");
+    }
+}
+
+/// Found by a fuzzer: a spare was used again under its own old number, so that its old batches had the right salt.
+#[test]
+fn d3_a_log_that_begins_anew_where_all_segments_are_gone_takes_nothing_from_the_spares_of_the_old_one() {
+    let (disk, _) = left_behind(&[append(0, 30, 100), Op::Sync, Op::Compact { share: 16 }]);
+    let is_spare = |name: &String| name.ends_with(".spare");
+    assert!(disk.list().unwrap().iter().any(is_spare), "the first segment is among them");
+    segments(&disk).iter().for_each(|name| assert!(disk.lose_file(name)));
+    for count in 1..20 {
+        let begun = disk.fork();
+        let (mut wal, recovered) = recover(&begun).unwrap();
+        check(&State::empty(), &recovered);
+        for index in 1..=count {
+            wal.append(Some(&HardState { term: Term(1), vote: None }), &[command(index, 1, 60)]).unwrap();
+            wal.sync().unwrap();
+        }
+        let state = State::of(&mut wal);
+        drop(wal);
+        let (mut wal, _) = recover(&begun).unwrap();
+        assert_eq!(State::of(&mut wal), state);
     }
 }
 
