@@ -84,6 +84,7 @@ impl Loop {
         self.tell_engine();
         loop {
             self.take(&mut ticker, &mut taken, &mut actions).await;
+            self.heed_access(&taken.words);
             for event in taken.net.drain(..) {
                 self.on_net(event, &mut actions);
             }
@@ -116,15 +117,16 @@ impl Loop {
             _ = self.net_events.recv_many(&mut taken.net, TAKE_MAX) => {}
             true = self.entrance.wait(&mut taken.asks) => {}
         }
-        while taken.words.len() < TAKE_MAX
-            && let Ok(word) = self.words.try_recv()
-        {
-            taken.words.push(word);
-        }
         while taken.net.len() < TAKE_MAX
             && let Ok(event) = self.net_events.try_recv()
         {
             taken.net.push(event);
+        }
+        // After the net: what a request that is here could know of has been said here before.
+        while taken.words.len() < TAKE_MAX
+            && let Ok(word) = self.words.try_recv()
+        {
+            taken.words.push(word);
         }
         self.entrance.take_all(&mut taken.asks);
     }
@@ -189,13 +191,19 @@ impl Loop {
         }
     }
 
-    fn on_word(&mut self, event: Event, actions: &mut Vec<Action>) {
-        if let Event::Applied(note) | Event::SnapshotInstalled { note, .. } = &event
-            && let Some((control, _)) = &note.control
-        {
+    /// Who may do what is in force before the requests of the same turn are judged.
+    fn heed_access(&mut self, words: &[Word]) {
+        let told = words.iter().rev().find_map(|word| match word {
+            Word::Event(Event::Applied(note) | Event::SnapshotInstalled { note, .. }) => note.control.as_ref(),
+            Word::Event(_) | Word::Install(_) | Word::Halt(_) | Word::Removed(_) | Word::Kill | Word::Begin(_) => None,
+        });
+        if let Some((control, _)) = told {
             self.control.send_replace(control.clone());
             self.set_access(control);
         }
+    }
+
+    fn on_word(&mut self, event: Event, actions: &mut Vec<Action>) {
         let staged = if let Event::SnapshotStaged { meta, .. } = &event { Some(self.staged_path(meta)) } else { None };
         let told =
             matches!(&event, Event::Applied(note) | Event::SnapshotInstalled { note, .. } if note.control.is_some());

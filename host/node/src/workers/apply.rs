@@ -93,10 +93,15 @@ impl ApplyWorker {
         self.stalled = applied.stalled_for.is_some();
         let replies = std::mem::take(&mut applied.replies);
         let note = self.note(applied);
-        for (reply, response) in replies {
-            reply.send(response);
+        let answer = || replies.into_iter().for_each(|(reply, response)| reply.send(response));
+        // Whoever is told that a right was given or taken finds it so with its next request: the loop hears of it first.
+        if note.control.is_some() {
+            self.words.event(Event::Applied(note));
+            answer();
+        } else {
+            answer();
+            self.words.event(Event::Applied(note));
         }
-        self.words.event(Event::Applied(note));
     }
 
     fn note(&self, applied: Applied) -> AppliedNote {

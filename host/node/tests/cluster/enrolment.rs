@@ -7,7 +7,7 @@ use outboard_net::{Authority, Credentials, JoinError, JoinRefusal, Principal, Se
 use outboard_node::HaltKind;
 use outboard_node::enrolment::EnrolError;
 use outboard_wire::access::{AccessCommand, Enrols, MemberChange, Role, Wish};
-use outboard_wire::client::{Consistency, RequestBody, Response};
+use outboard_wire::client::{Answer, Consistency, Request, RequestBody, Response};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -150,6 +150,24 @@ async fn a_client_may_do_what_its_role_says_and_is_cut_off_at_once_when_it_is_re
     }
     let refused = world.ask_as(&ana, 1, command(&["GET", "k"])).await.expect_err("cut off");
     assert!(refused.contains("revoked"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_right_that_is_given_or_taken_holds_with_the_next_request() {
+    let mut world = World::start(1, outboard_embedded::KV).await;
+    world.ask(1, &["SET", "k", "v"]).await;
+    let token = world.token(Enrols::Client(Role::Reader), 1).await;
+    let ana = world.join_client(1, &token, "ana").await.expect("let in");
+    let standing = world.connect_as(&ana, 1).await;
+    for round in 0..100 {
+        let role = if round % 2 == 0 { Role::Writer } else { Role::Reader };
+        let command_of_the_admin = AccessCommand::ClientRole { name: "ana".into(), role };
+        assert_eq!(world.raw(1, RequestBody::Access(command_of_the_admin)).await, Response::Done);
+        let request = Request { timeout_ms: 20_000, body: command(&["SET", "k", "w"]) };
+        let answer = standing.request(request.encode().into()).await.expect("answered");
+        let response = Answer::decode(&answer).expect("readable").response;
+        assert_eq!(matches!(response, Response::Reply(_)), role == Role::Writer, "round {round}: {response:?}");
+    }
 }
 
 #[tokio::test]
