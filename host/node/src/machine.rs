@@ -127,6 +127,8 @@ impl Machine {
     /// that is not here; then commits.
     pub(crate) fn apply(&mut self, entries: &mut VecDeque<Ordered>, bytes_max: usize) -> Result<Applied, Halt> {
         let mut batch = Batch::new(self.store.view());
+        // It may have come before anybody said so; whoever waits for it has to be told.
+        batch.control_changed = self.missing().is_some() && self.try_load();
         let mut bytes = 0;
         while bytes < bytes_max
             && let Some(next) = entries.front()

@@ -291,9 +291,8 @@ impl World<'_> {
     pub(crate) fn maybe_read_book(&mut self, number: usize) {
         let node = &mut self.nodes[number];
         let Some(live) = &node.live else { return };
-        let book: BTreeSet<NodeId> = live.book().collect();
-        if node.book != book {
-            node.book = book;
+        if !live.book().eq(node.book.iter().copied()) {
+            node.book = live.book().collect();
             self.look_around(number, 200 * MILLI);
         }
     }
@@ -310,10 +309,12 @@ impl World<'_> {
 
     /// Whether those whose disks are whole can go on after a change, whichever membership it meets.
     fn is_bearable(&self, change: MemberChange) -> bool {
-        self.checks.may_be_in_force().into_iter().all(|membership| {
-            let voters = after(membership, change);
-            !voters.is_empty() && has_majority(&voters, self.hurt_among(&voters))
-        })
+        let is_bearable = |voters: BTreeSet<NodeId>| has_majority(&voters, self.hurt_among(&voters));
+        // Who is on its way to a vote may be there before the change, or after it, or never.
+        let ends = |membership: &Membership| {
+            is_bearable(after(membership.voters.clone(), change)) && is_bearable(after(joined(membership), change))
+        };
+        self.checks.may_be_in_force().into_iter().all(ends)
     }
 
     fn hurt_among(&self, voters: &BTreeSet<NodeId>) -> usize {
@@ -326,13 +327,18 @@ fn has_majority(voters: &BTreeSet<NodeId>, hurt: usize) -> bool {
     2 * voters.len().saturating_sub(hurt) > voters.len()
 }
 
-/// Who votes when the change is all done.
-fn after(membership: &Membership, change: MemberChange) -> BTreeSet<NodeId> {
+/// Who votes when all have come who are on their way.
+fn joined(membership: &Membership) -> BTreeSet<NodeId> {
     let mut voters = membership.voters.clone();
     for (new, old) in &membership.joining {
         voters.insert(*new);
         old.map(|old| voters.remove(&old));
     }
+    voters
+}
+
+/// Who votes when the change is all done.
+fn after(mut voters: BTreeSet<NodeId>, change: MemberChange) -> BTreeSet<NodeId> {
     match change {
         MemberChange::Promote { node } => drop(voters.insert(NodeId(node))),
         MemberChange::Demote { node } | MemberChange::Remove { node } => drop(voters.remove(&NodeId(node))),

@@ -86,6 +86,12 @@ fn seed_92_a_node_that_was_away_answers_a_leader_that_came_in_meanwhile() {
     assert_holds(92);
 }
 
+/// The machine's own: `a_switch_waits_for_its_component_even_where_that_of_the_running_engine_has_come_only_now`.
+#[test]
+fn seed_10327_a_newcomer_by_snapshot_stalls_at_a_switch_whose_component_it_lacks() {
+    assert_holds(10_327);
+}
+
 /// Every broken rule is found within some seeds, by a check that has to do with it.
 #[test]
 fn every_rule_that_a_world_breaks_on_purpose_is_found() {

@@ -71,26 +71,24 @@ impl Machine {
         assert!(loaded, "a switch is applied only when its component is here");
     }
 
-    /// The engine whose component has to be here before this entry can be applied, if it is not.
-    pub(super) fn missing_for(&mut self, entry: &Entry) -> Option<EngineRecord> {
-        let needed = self.needed_by(entry)?;
-        let here = self.library.load(&needed.digest).is_some() && (self.applier.is_some() || self.try_load());
-        (!here).then_some(needed)
+    /// The engine whose component has to be here before this entry can be applied, if it is not: the one that runs, then the one that
+    /// the entry switches to.
+    pub(super) fn missing_for(&self, entry: &Entry) -> Option<EngineRecord> {
+        let running = self.missing();
+        if running.is_some() {
+            return running;
+        }
+        let next = self.switches_to(entry)?;
+        self.library.load(&next.digest).is_none().then_some(next)
     }
 
-    fn needed_by(&self, entry: &Entry) -> Option<EngineRecord> {
-        let active = self.control.active.as_ref();
-        if let Some(active) = active
-            && self.applier.is_none()
-        {
-            return Some(active.engine.clone());
-        }
+    fn switches_to(&self, entry: &Entry) -> Option<EngineRecord> {
         let Payload::Command(bytes) = &entry.payload else { return None };
         if !is_switch(bytes) {
             return None;
         }
         match Stamped::decode(bytes).ok()?.command {
-            Command::Genesis(engine) if active.is_none() => Some(engine),
+            Command::Genesis(engine) if self.control.active.is_none() => Some(engine),
             Command::Upgrade(upgrade) => self.control.may_upgrade(&upgrade).ok().cloned(),
             Command::Genesis(_)
             | Command::Engine(_)

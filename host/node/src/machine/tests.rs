@@ -249,3 +249,25 @@ fn only_switches_are_decoded_ahead() {
         }
     }
 }
+
+/// Found by the simulator, seed 10327.
+#[test]
+fn a_switch_waits_for_its_component_even_where_that_of_the_running_engine_has_come_only_now() {
+    let mut world = World::with_engine(outboard_embedded::KV);
+    let (kv, chaos) = (world.insert(outboard_embedded::KV), world.insert(outboard_embedded::CHAOS));
+    assert_eq!(world.apply(Command::EngineStage(chaos.clone())), Response::Done);
+    world.vote_of_all(&chaos);
+    // As after a snapshot: the tables are here, the components are not.
+    world.folder = tempfile::tempdir().expect("a folder");
+    world.reopen();
+    world.insert(outboard_embedded::KV);
+    world.push(1_000, engine_command(&["SET", "a", "1"]));
+    let mut switched = world.push(1_000, Command::Upgrade(Upgrade { from: kv.digest, to: chaos.digest }));
+    let applied = world.drain();
+    assert_eq!(applied.stalled_for, Some(chaos));
+    assert!(applied.control.is_some(), "that the running engine is here is told");
+    assert!(switched.try_recv().is_err(), "it waits");
+    world.insert(outboard_embedded::CHAOS);
+    assert_eq!(world.drain().stalled_for, None);
+    assert!(matches!(switched.try_recv(), Ok(Response::Upgraded(_))));
+}
