@@ -142,7 +142,7 @@ async fn admit(
     let unavailable = |what: String| JoinRefusal::Unavailable { what };
     let is_here = desk.control.borrow().permissions.token(join.token()).is_some();
     // A token that was made a moment ago may not have come here yet; the leader has it.
-    if !is_here && is_unknown_to_the_leader(desk, join.token()).await? {
+    if !is_here && !is_known_to_the_leader(desk, join.token()).await? {
         return Err(JoinRefusal::UnknownToken);
     }
     let mut control = desk.control.clone();
@@ -150,7 +150,7 @@ async fn admit(
     let control = match timeout(BEHIND, known).await {
         Ok(Ok(control)) => control.clone(),
         Ok(Err(_)) => return Err(unavailable("the node is stopping".to_owned())),
-        Err(_) => return Err(JoinRefusal::UnknownToken),
+        Err(_) => return Err(unavailable("this node is behind the others".to_owned())),
     };
     // The proof; time and uses are judged where the entry is applied.
     join.judge(control.permissions.token(join.token()), 0)?;
@@ -170,12 +170,13 @@ async fn admit(
     Ok((answer, principal))
 }
 
-/// False also if there is no leader to ask: then this node waits for what it may lack.
-async fn is_unknown_to_the_leader(desk: &Desk, token: TokenId) -> Result<bool, JoinRefusal> {
+async fn is_known_to_the_leader(desk: &Desk, token: TokenId) -> Result<bool, JoinRefusal> {
     let patience_ms = u32::try_from(BEHIND.as_millis()).expect("a few seconds");
     let answer = ask_cluster(desk, RequestBody::AccessLists, patience_ms).await?;
-    let Response::AccessLists(lists) = answer else { return Ok(false) };
-    Ok(lists.tokens.iter().all(|listed| listed.id != token.0))
+    let Response::AccessLists(lists) = answer else {
+        return Err(JoinRefusal::Unavailable { what: "there is no leader that could be asked".to_owned() });
+    };
+    Ok(lists.tokens.iter().any(|listed| listed.id == token.0))
 }
 
 async fn ask_cluster(desk: &Desk, body: RequestBody, timeout_ms: u32) -> Result<Response, JoinRefusal> {

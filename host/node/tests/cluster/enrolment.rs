@@ -413,3 +413,21 @@ async fn a_program_that_runs_for_weeks_keeps_its_context_renewed() {
     assert!(!keeper.is_finished());
     keeper.abort();
 }
+
+#[tokio::test]
+async fn a_token_is_unknown_only_where_somebody_leads_who_knows() {
+    let mut world = World::start(3, outboard_embedded::KV).await;
+    world.ask(1, &["SET", "k", "v"]).await;
+    let good = world.token(VOTER, 1).await;
+    let unknown = outboard_net::Token::generate(good.kind(), good.pin());
+    for node in [1, 2, 3] {
+        let refused = world.try_join(node, &unknown, "guesser").await.expect_err("nobody made it");
+        assert_eq!(refusal(refused), JoinRefusal::UnknownToken);
+    }
+    world.kill(2);
+    world.kill(3);
+    world.until(1, "without a leader", |status| status.leader.is_none()).await;
+    // Alone it can't tell: whoever leads elsewhere may have made it a moment ago.
+    let refused = world.try_join(1, &unknown, "guesser").await.expect_err("nobody leads");
+    assert!(refused.is_passing(), "{refused}");
+}
