@@ -10,6 +10,9 @@ use outboard_client::Client;
 use outboard_wire::status::{ClusterStatus, MemberStatus};
 use serde_json::json;
 
+/// Names of nodes that are no longer than this are numbers, more or less.
+const SHORT_NAME: usize = 3;
+
 /// Flags of `leader`.
 #[derive(Subcommand, Debug)]
 pub(crate) enum LeaderCommand {
@@ -76,7 +79,9 @@ pub(crate) fn find_node<'a>(status: &'a ClusterStatus, text: &str) -> Result<&'a
 pub(crate) fn no_such_node<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Failure {
     let names: Vec<&str> = names.collect();
     let failure = Failure::new(Code::UnknownNode, format!("there is no node {text}"));
-    match suggest::nearest(text, names.iter().copied()) {
+    // Every short name is near to every other one.
+    let near = suggest::nearest(text, names.iter().copied()).filter(|_| text.len() > SHORT_NAME);
+    match near {
         Some(near) if names.len() > 1 => failure.help(format!("did you mean {near}? there are {}", names.join(", "))),
         Some(_) | None => match names.as_slice() {
             [only] => failure.help(format!("there is {only} alone")),
@@ -127,5 +132,13 @@ mod tests {
     fn a_mistyped_node_gets_the_nearest_suggested() {
         let failure = find_node(&status(), "olso").expect_err("no such node");
         assert!(failure.help.expect("a suggestion").contains("did you mean oslo?"));
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_gets_the_nearest_one_or_all() {
+        let help = |text: &str, names: &[&str]| no_such_node(text, names.iter().copied()).help.unwrap_or_default();
+        assert_eq!(help("oslp", &["oslo", "rome"]), "did you mean oslo? there are oslo, rome");
+        assert_eq!(help("n9", &["n1", "n2"]), "there are n1, n2");
+        assert_eq!(help("n9", &["n1"]), "there is n1 alone");
     }
 }

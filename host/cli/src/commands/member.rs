@@ -59,7 +59,7 @@ pub(crate) struct AddArgs {
 /// Flags of a change.
 #[derive(Args, Debug)]
 pub(crate) struct ChangeArgs {
-    /// Its name or number
+    /// Its name or number, or leader
     node: String,
     #[command(flatten)]
     how: How,
@@ -206,6 +206,7 @@ async fn wait(client: &Client, patience: Duration, change: MemberChange) -> Resu
 fn find<'a>(members: &'a [MemberInfo], text: &str) -> Result<&'a MemberInfo, Failure> {
     let number = text.strip_prefix('n').unwrap_or(text).parse::<u64>().ok();
     let by_name = members.iter().find(|member| member.name == text);
+    let by_name = by_name.or_else(|| members.iter().find(|member| text == "leader" && member.leader));
     let found = by_name.or_else(|| members.iter().find(|member| Some(member.node) == number));
     found.ok_or_else(|| no_such_node(text, members.iter().map(|member| member.name.as_str())))
 }
@@ -351,6 +352,7 @@ mod tests {
         let all = [member(1, "oslo", Standing::Voter), member(4, "n9", Standing::Joining { replaces: Some(1) })];
         assert_eq!(find(&all, "n9").map(|it| it.node).ok(), Some(4));
         assert_eq!(find(&all, "4").map(|it| it.node).ok(), Some(4));
+        assert_eq!(find(&all, "leader").map(|it| it.node).ok(), Some(1));
         assert_eq!(find(&all, "rome").expect_err("nobody").code, Code::UnknownNode);
         assert_eq!((role(&all[0], &all), role(&all[1], &all)), ("leader".into(), "joining for oslo".into()));
     }
