@@ -154,7 +154,10 @@ impl Segments {
         let (name, spare) = (segment_name(id), spare_name(id));
         if bytes == self.options.segment_bytes && self.spares.len() < SPARES_MAX {
             self.disk.rename(&name, &spare).doing("free", &self.shown(&name))?;
-            self.spares.push(spare);
+            // One of this number, that was made and never begun, may be among them already: now it is this file.
+            if !self.spares.contains(&spare) {
+                self.spares.push(spare);
+            }
             return Ok(());
         }
         self.disk.remove(&name).doing("remove", &self.shown(&name))

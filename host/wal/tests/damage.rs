@@ -3,7 +3,7 @@
 mod support;
 
 use outboard_raft::{HardState, Index, Term};
-use outboard_wal::{Disk, ENTRY_BYTES_MAX, MemDisk, Options, Unrecovered, WalError};
+use outboard_wal::{Disk, ENTRY_BYTES_MAX, Fate, MemDisk, Options, Unrecovered, WalError};
 use support::{CLUSTER, Op, SMALL, State, Story, at, check, command, recover, segments};
 
 fn append(back: usize, count: usize, bytes: usize) -> Op {
@@ -138,6 +138,42 @@ fn d3_a_log_that_begins_anew_where_all_segments_are_gone_takes_nothing_from_the_
         let (mut wal, _) = recover(&begun).unwrap();
         assert_eq!(State::of(&mut wal), state);
     }
+}
+
+/// Found by the simulator, seed 28309: such a spare waited for its own number to pass, and was counted twice when that was freed.
+#[test]
+fn a_segment_that_was_made_and_never_begun_is_one_spare_whenever_its_number_comes_again() {
+    let busy = [append(0, 12, 100), Op::Sync, Op::Compact { share: 16 }];
+    let steps = {
+        let mut story = Story::new(MemDisk::new(), SMALL);
+        story.play(&several_segments()).expect("nothing fails");
+        let before = story.disk.steps();
+        story.play(&busy).expect("nothing fails");
+        before..story.disk.steps()
+    };
+    let mut with_spare = 0;
+    for step in steps {
+        let mut story = Story::new(MemDisk::new(), SMALL);
+        story.play(&several_segments()).expect("nothing fails");
+        story.disk.stop_at(step, 0);
+        story.play(&busy).unwrap_err();
+        story.wal = None;
+        story.disk.crash_with(|_, _| Fate::Kept);
+        let disk = story.disk;
+        let (mut wal, _) = recover(&disk).unwrap();
+        with_spare += usize::from(disk.list().unwrap().iter().any(|name| name.ends_with(".spare")));
+        for round in 0..120 {
+            let (next, term) = (wal.last().index.next(), wal.hard_state().term.max(Term(1)));
+            let hard_state = HardState { term, ..wal.hard_state() };
+            wal.append(Some(&hard_state), &[command(next.0, term.0, 100)]).unwrap();
+            wal.sync().unwrap();
+            // First the spares come and go one by one, then all of them are needed.
+            if round < 60 {
+                wal.compact(next).unwrap();
+            }
+        }
+    }
+    assert!(with_spare > 0, "some crash leaves one");
 }
 
 #[test]
