@@ -20,6 +20,7 @@ mod config;
 mod encoding;
 mod explain;
 mod failure;
+mod global;
 mod input;
 mod json;
 mod logging;

@@ -1,6 +1,7 @@
 //! Logs go to stderr: a node tells what it does, a client only what goes wrong, unless more is asked for.
 
-use crate::args::{Command, Global};
+use crate::args::Command;
+use crate::global::Global;
 use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;

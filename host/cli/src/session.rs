@@ -4,9 +4,9 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::args::{Global, Reads};
 use crate::code::Code;
 use crate::failure::Failure;
+use crate::global::{Global, Reads};
 use crate::units;
 use outboard_client::{Client, ClientError, Consistency, Context, Options};
 

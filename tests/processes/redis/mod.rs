@@ -1,4 +1,4 @@
-//! Redis clients and real nodes: what issue 4 promises them. The tools are Debian's redis-tools; where they are missing, what they
+//! Redis clients and real nodes: what they are promised. The tools are Debian's redis-tools; where they are missing, what they
 //! are needed for is skipped, loudly.
 //!
 //! - `transcripts.rs`: what the README of raft-kv shows, and what raft-kv got wrong. `tools.rs`: each mode of the tools.

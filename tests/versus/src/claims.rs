@@ -1,4 +1,4 @@
-//! What issue 2 asks for, beside what was measured.
+//! What is asked of the speed, beside what was measured.
 
 use crate::report::Medians;
 

@@ -1,7 +1,7 @@
 //! `client`: what each client may do, and who is out.
 
-use crate::args::Global;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::Output;
 use crate::session;
 use crate::table::{Align, columns};

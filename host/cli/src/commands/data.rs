@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::encoding::show;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::input::Encoding;
 use crate::output::{Format, Output};
 use crate::{json, reply, session};

@@ -7,11 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::commands::cluster::{ADMIN_CONTEXT, not_formed};
 use crate::commands::start::{self, StartArgs};
 use crate::failure::{Failure, unreadable, unwritable};
+use crate::global::Global;
 use crate::output::Output;
 use crate::session::{DEFAULT_CONTEXT, PORT, with_port};
 use clap::Args;

@@ -1,8 +1,8 @@
 //! `leader transfer`, and finding a node by what people call it.
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::Output;
 use crate::{json, session, suggest};
 use clap::Subcommand;

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::commands::leader::no_such_node;
 use crate::commands::{join, token};
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::Output;
 use crate::table::{Align, columns};
 use crate::{json, session};

@@ -20,8 +20,9 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod token;
 
-use crate::args::{Command, Global};
+use crate::args::Command;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::Output;
 
 /// Runs a command that needs a runtime.

@@ -5,9 +5,9 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::input::Encoding;
 use crate::output::{Format, Output};
 use crate::{json, session};

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::commands::engine::component;
 use crate::commands::join;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::logging::LogFormat;
 use crate::redis::{Listener, RedisArgs};
 use clap::{Args, ValueEnum};

@@ -1,8 +1,8 @@
 //! `status`: the cluster on one screen, and whether all nodes have the same state.
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::Output;
 use crate::table::{Align, columns};
 use crate::{json, session, units};

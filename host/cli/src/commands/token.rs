@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::Output;
 use crate::table::{Align, columns};
 use crate::{json, session, units};

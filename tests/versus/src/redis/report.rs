@@ -1,10 +1,10 @@
-//! Rounds, their medians, and what issue 4 asks for.
+//! Rounds, their medians, and what is asked of them.
 
 use super::{CLIENTS, KEYS, LOADS, Measured};
 use crate::report::median;
 use serde_json::{Value, json};
 
-/// Requests in a second that issue 4 wants of SET and GET, on two cores where redis-server alone reaches about 75,000.
+/// Requests in a second asked of SET and GET, on two cores where redis-server alone reaches about 75,000.
 const PER_SECOND_MIN: f64 = 35_000.0;
 /// SET in pipelines of 16, times SET one by one.
 const PIPELINED_MIN: f64 = 5.0;

@@ -9,9 +9,9 @@ mod report;
 
 use std::time::Duration;
 
-use crate::args::Global;
 use crate::commands::status;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::Output;
 use crate::{session, units};
 use clap::{Args, ValueEnum};

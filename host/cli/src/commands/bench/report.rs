@@ -2,8 +2,8 @@
 
 use super::load::Tally;
 use super::{BenchArgs, Operation};
-use crate::args::Reads;
 use crate::failure::Failure;
+use crate::global::Reads;
 use crate::units::{self, short, thousands};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};

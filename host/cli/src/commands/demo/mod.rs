@@ -9,13 +9,13 @@ use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::commands::engine::component::{self, Component};
 use crate::commands::shell::Shell;
 use crate::commands::start::DurabilityArg;
 use crate::commands::status::{self, Health};
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::Output;
 use crate::{session, units};
 use clap::Args;

@@ -1,10 +1,10 @@
 //! `engine inspect`: what an engine says of itself, after every check that a node makes. A file needs no cluster.
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::commands::engine::component;
 use crate::commands::status;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::Output;
 use crate::{json, session, units};
 use outboard_node::Inspection;

@@ -1,8 +1,8 @@
 //! `engine list`: the engines that the cluster has, and each node's word on them.
 
-use crate::args::Global;
 use crate::commands::leader::name_of;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::Output;
 use crate::table::{Align, columns};
 use crate::{json, session, units};

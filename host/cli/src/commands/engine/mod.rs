@@ -8,8 +8,8 @@ pub(crate) mod upgrade;
 
 use std::path::PathBuf;
 
-use crate::args::Global;
 use crate::failure::{Failure, unwritable};
+use crate::global::Global;
 use crate::output::Output;
 use crate::session;
 use clap::Subcommand;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::commands::engine::component::{self, Component};
 use crate::commands::leader::name_of;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::Output;
 use crate::{json, session};
 use indicatif::{ProgressBar, ProgressStyle};

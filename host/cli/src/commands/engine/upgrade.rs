@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::commands::engine::component::{self, Component, EMBEDDED};
 use crate::commands::engine::push;
 use crate::commands::status;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::Output;
 use crate::{json, units};
 use outboard_client::Client;

@@ -13,9 +13,9 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::failure::{Failure, unreadable};
+use crate::global::Global;
 use crate::output::Output;
 use crate::{session, units};
 use bytes::Bytes;

@@ -1,9 +1,9 @@
 //! `recover`: a quorum is gone for good; what its survivors have, and a smaller cluster made of them. Offline: the nodes don't run.
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::commands::start::not_started;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::json;
 use crate::output::Output;
 use crate::table::{Align, columns};

@@ -10,13 +10,13 @@ mod step;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use crate::args::Global;
 use crate::code::Code;
 use crate::commands::demo::Nodes;
 use crate::commands::scan::Keys;
 use crate::commands::{engine, leader, status};
 use crate::encoding::show;
 use crate::failure::Failure;
+use crate::global::Global;
 use crate::output::Output;
 use crate::{json, reply, session, units};
 use clap::Args;
