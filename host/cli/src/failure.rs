@@ -18,6 +18,11 @@ impl Failure {
         Failure { code, message: message.into(), help: None }
     }
 
+    /// A change of the members that can't be as things stand.
+    pub(crate) fn conflict(message: String) -> Failure {
+        Failure::new(Code::Conflict, message).help("outboard member list")
+    }
+
     /// The next command to type, or what else to do.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Failure {
         self.help = Some(help.into());
@@ -74,8 +79,10 @@ impl From<ClientError> for Failure {
             ClientError::WatchBroken => Failure::new(Code::ValueDiffers, message),
             ClientError::Invalid(_) => Failure::new(Code::InvalidRequest, message),
             ClientError::Auth(_) => Failure::new(Code::Refused, message).help("outboard explain OB6001"),
-            ClientError::Conflict(_) => crate::commands::member::conflict(message),
-            ClientError::AtRisk(_) => Failure::new(Code::AtRisk, message).help(crate::commands::member::FORCE),
+            ClientError::Conflict(_) => Failure::conflict(message),
+            ClientError::AtRisk(_) => {
+                Failure::new(Code::AtRisk, message).help("start the nodes that are silent, or --force")
+            }
             ClientError::Forbidden(_) => {
                 Failure::new(Code::Forbidden, message).help("outboard client role NAME ROLE, as an admin")
             }

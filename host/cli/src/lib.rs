@@ -37,6 +37,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use code::Code;
 use failure::Failure;
+use global::Global;
 use output::{Format, Output};
 use std::process::ExitCode;
 
@@ -64,7 +65,14 @@ fn run(cli: Cli) -> Result<(), Failure> {
     } else if let Command::Join(args) = command {
         command = Command::Join(args.resolve()?);
     }
-    logging::start(&global, &command);
+    let node = if let Command::Start(args) = &command {
+        Some(args)
+    } else if let Command::Join(args) = &command {
+        Some(&args.start)
+    } else {
+        None
+    };
+    logging::start(node.map(|args| args.log_format()), global.verbose, global.quiet);
     let mut out = Output::stdout(global.output);
     // These two need no client; a node has threads of its own.
     match command {
@@ -96,8 +104,36 @@ fn run(cli: Cli) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Code::Other, format!("the runtime can't start: {error}")))?;
-    runtime.block_on(commands::run(&global, command, &mut out))?;
+    runtime.block_on(dispatch(&global, command, &mut out))?;
     out.flush()
+}
+
+/// Runs a command that needs a runtime.
+async fn dispatch(global: &Global, command: Command, out: &mut Output) -> Result<(), Failure> {
+    match command {
+        Command::Get(args) => commands::data::get(global, args, out).await,
+        Command::Put(args) => commands::data::put(global, args, out).await,
+        Command::Del(args) => commands::data::del(global, args, out).await,
+        Command::Call(args) => commands::data::call(global, args, out).await,
+        Command::Scan(args) => commands::scan::run(global, args, out).await,
+        Command::Import(args) => commands::import::run(global, args, out).await,
+        Command::Status => commands::status::run(global, out).await,
+        Command::Demo(args) => commands::demo::run(global, args, out).await,
+        Command::Shell(args) => commands::shell::run(global, args, out).await,
+        Command::Bench(args) => commands::bench::run(global, args, out).await,
+        Command::Engine(command) => commands::engine::run(global, command, out).await,
+        Command::Member(command) => commands::member::run(global, command, out).await,
+        Command::Token(command) => commands::token::run(global, command, out).await,
+        Command::Client(command) => commands::client::run(global, command, out).await,
+        Command::Leader(command) => commands::leader::run(global, command, out).await,
+        Command::Cluster(command) => commands::cluster::run(command, out),
+        Command::Config(command) => commands::config::run(command, out),
+        Command::Redis(command) => commands::redis::run(command, out),
+        Command::Recover(command) => commands::recover::run(global, command, out),
+        Command::Explain(args) => commands::explain::run(&args, out),
+        Command::Start(args) => commands::start::run(args, None, global),
+        Command::Join(args) => commands::join::run(global, args, out),
+    }
 }
 
 /// clap's own words, which already suggest the nearest right one; as a document when that was asked for.

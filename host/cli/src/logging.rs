@@ -1,7 +1,5 @@
 //! Logs go to stderr: a node tells what it does, a client only what goes wrong, unless more is asked for.
 
-use crate::args::Command;
-use crate::global::Global;
 use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
@@ -16,20 +14,13 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Begins logging. `OUTBOARD_LOG` (`info,outboard_net=debug`) overrides the flags.
-pub(crate) fn start(global: &Global, command: &Command) {
-    let node = if let Command::Start(args) = command {
-        Some(args)
-    } else if let Command::Join(args) = command {
-        Some(&args.start)
-    } else {
-        None
-    };
-    let format = node.map_or(LogFormat::Text, |args| args.log_format());
-    let level = level(node.is_some(), global.verbose, global.quiet);
+/// Begins logging, of a node in this form. `OUTBOARD_LOG` (`info,outboard_net=debug`) overrides the flags.
+pub(crate) fn start(node: Option<LogFormat>, verbose: u8, quiet: bool) {
+    let format = node.unwrap_or_default();
+    let level = level(node.is_some(), verbose, quiet);
     let filter = match std::env::var("OUTBOARD_LOG") {
         Ok(directives) => EnvFilter::builder().parse_lossy(directives),
-        Err(_) => EnvFilter::builder().parse_lossy(directives(level, global.verbose)),
+        Err(_) => EnvFilter::builder().parse_lossy(directives(level, verbose)),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {

@@ -302,14 +302,11 @@ fn parse_new(text: &str) -> Result<(String, String), String> {
 /// What the cluster would refuse a newcomer for, before there is a token.
 fn check_free(members: &[MemberInfo], name: &str, address: &str) -> Result<(), Failure> {
     match members.iter().find(|member| member.name == name || member.address == address) {
-        Some(member) if member.name == name => Err(conflict(format!("another node is called {name}"))),
-        Some(member) => Err(conflict(format!("{} has the address {address} already", member.name))),
+        Some(member) if member.name == name => Err(Failure::conflict(format!("another node is called {name}"))),
+        Some(member) => Err(Failure::conflict(format!("{} has the address {address} already", member.name))),
         None => Ok(()),
     }
 }
-
-/// What an operator is told whose change is at risk.
-pub(crate) const FORCE: &str = "start the nodes that are silent, or --force";
 
 /// What an operator of members types next, whom a cluster without a majority can't help.
 fn not_done(error: ClientError) -> Failure {
@@ -331,11 +328,6 @@ fn not_done(error: ClientError) -> Failure {
     };
     let failure = Failure::from(error);
     if let Some(help) = help { failure.help(help) } else { failure }
-}
-
-/// A change that can't be as things stand.
-pub(crate) fn conflict(message: String) -> Failure {
-    Failure::new(Code::Conflict, message).help("outboard member list")
 }
 
 #[cfg(test)]
