@@ -40,4 +40,6 @@ pub(crate) enum Reads {
     Linearizable,
     /// What the asked node has, however old
     Stale,
+    /// As linearizable, carried out by the asked node: spares the leader
+    Follower,
 }

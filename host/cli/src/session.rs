@@ -106,15 +106,14 @@ fn path_of(global: &Global) -> Result<PathBuf, Failure> {
     }
 }
 
-/// How a client of these flags behaves. Who asks one node for what it has wants that node's answer.
+/// How a client of these flags behaves. Who wants one node to read wants that node's answer.
 pub(crate) fn options(global: &Global) -> Options {
-    let stale = global.consistency == Reads::Stale;
-    Options {
-        timeout: global.timeout,
-        consistency: if stale { Consistency::Stale } else { Consistency::Linearizable },
-        pinned: stale && global.endpoint.len() == 1,
-        sessions: true,
-    }
+    let (consistency, by_the_asked) = match global.consistency {
+        Reads::Linearizable => (Consistency::Linearizable, false),
+        Reads::Stale => (Consistency::Stale, true),
+        Reads::Follower => (Consistency::Follower, true),
+    };
+    Options { timeout: global.timeout, consistency, pinned: by_the_asked && global.endpoint.len() == 1, sessions: true }
 }
 
 fn unnamed(known: &[String]) -> Result<String, Failure> {

@@ -13,7 +13,8 @@ mod sessions;
 mod world;
 
 use outboard_wire::client::Response;
-use world::World;
+use std::time::Duration;
+use world::{PATIENCE, World};
 
 #[tokio::test]
 async fn a_write_on_any_node_is_read_on_every_other() {
@@ -27,6 +28,34 @@ async fn a_write_on_any_node_is_read_on_every_other() {
         }
     }
     world.assert_equal_states().await;
+}
+
+#[tokio::test]
+async fn a_follower_reads_what_was_acknowledged_before_and_nothing_without_the_leaders_word() {
+    let mut world = World::start(3, outboard_embedded::KV).await;
+    world.ask(1, &["SET", "n", "0"]).await;
+    let leader = world.leader().await;
+    let followers: Vec<u64> = (1..=3).filter(|number| *number != leader).collect();
+    for number in 1..=50 {
+        assert_eq!(world.ask(leader, &["INCR", "n"]).await, reply(&format!(":{number}\r\n")));
+        for follower in [followers[0], followers[1], leader] {
+            let (text, length) = (number.to_string(), number.to_string().len());
+            assert_eq!(
+                world.ask_follower(follower, &["GET", "n"], PATIENCE).await,
+                reply(&format!("${length}\r\n{text}\r\n"))
+            );
+        }
+    }
+    // A write that is asked so is a write.
+    assert_eq!(world.ask_follower(followers[0], &["INCR", "n"], PATIENCE).await, reply(":51\r\n"));
+    world.kill(leader);
+    world.kill(followers[1]);
+    let alone = world.ask_follower(followers[0], &["GET", "n"], Duration::from_secs(1)).await;
+    assert!(matches!(alone, Response::NotDone(_)), "{alone:?}");
+    assert_eq!(world.ask_stale(followers[0], &["GET", "n"]).await, reply("$2\r\n51\r\n"));
+    world.restart(leader).await;
+    assert_eq!(world.ask(followers[0], &["INCR", "n"]).await, reply(":52\r\n"));
+    assert_eq!(world.ask_follower(leader, &["GET", "n"], PATIENCE).await, reply("$2\r\n52\r\n"));
 }
 
 #[tokio::test]

@@ -113,6 +113,9 @@ pub enum Consistency {
     Linearizable,
     /// What the asked node has applied, however old.
     Stale,
+    /// As [`Consistency::Linearizable`], but carried out by the asked node, also by a follower or learner: the leader only says how far
+    /// that node must have applied. It spares the leader. Expiry is judged by the asked node's clock, never behind the log's time.
+    Follower,
 }
 
 /// The answer, with a hint where to ask next time.

@@ -113,13 +113,16 @@ impl Core {
     fn lead_read(&mut self, asked: Parked, out: &mut Vec<Action>) {
         let id = self.waiting.reads.next_id();
         match self.raft.read(id) {
-            Ok(()) => {
-                let time_ms = Some(self.stamp());
-                if let Some(query) = into_query(asked, time_ms) {
-                    self.waiting.reads.wait(id, query);
-                }
-            }
+            Ok(()) => self.await_barrier(id, asked),
             Err(refusal) => self.refuse(refusal, asked, out),
+        }
+    }
+
+    /// The read goes on when its barrier is known.
+    pub(super) fn await_barrier(&mut self, id: ReadId, asked: Parked) {
+        let time_ms = Some(self.stamp());
+        if let Some(query) = into_query(asked, time_ms) {
+            self.waiting.reads.wait(id, query);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What becomes of a request. A write and a linearizable read are the leader's: it proposes the one and confirms its
-//! leadership for the other (`leading`); everyone else passes them on (`forwarding`), or parks them while there is no leader.
+//! leadership for the other (`leading`); everyone else passes them on (`forwarding`), or parks them while there is no leader. A read that
+//! is to be carried out here needs only the leader's word.
 
 use super::waiting::{Parked, perhaps_done};
 use super::{Action, Core, Query, admission};
@@ -36,6 +37,9 @@ impl Core {
             }
             RequestBody::Command { consistency: Consistency::Stale, .. } if !self.is_leader() => {
                 self.stale_read(asked, out);
+            }
+            RequestBody::Command { consistency: Consistency::Follower, .. } if !self.is_leader() => {
+                self.follower_read(asked, out);
             }
             RequestBody::Command { .. }
             | RequestBody::EngineUpgrade { .. }
@@ -93,6 +97,26 @@ impl Core {
             Err(answer) => asked.reply.send(answer),
             Ok(true) => self.ask_leader(asked, out),
             Ok(false) => out.extend(into_query(asked, None).map(|query| Action::Query(vec![query]))),
+        }
+    }
+
+    /// What was acknowledged before the read began, carried out here: the leader's word, which the core asks for, says how far this node
+    /// must have applied (Ongaro's dissertation, section 6.4).
+    fn follower_read(&mut self, asked: Parked, out: &mut Vec<Action>) {
+        let RequestBody::Command { arguments, id, .. } = &asked.request.body else {
+            unreachable!("only commands come here")
+        };
+        let Some(component) = &self.component else { return self.park(asked) };
+        match admission::admit(component, arguments, *id) {
+            Err(answer) => asked.reply.send(answer),
+            Ok(true) => self.ask_leader(asked, out),
+            Ok(false) => {
+                let id = self.waiting.reads.next_id();
+                match self.raft.read_here(id) {
+                    Ok(()) => self.await_barrier(id, asked),
+                    Err(refusal) => self.refuse(refusal, asked, out),
+                }
+            }
         }
     }
 

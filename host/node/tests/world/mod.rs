@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Generous: only a broken cluster ever waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     nodes: BTreeMap<u64, Node>,
@@ -319,6 +319,16 @@ impl World {
     /// Asks one node until there is an outcome.
     pub(crate) async fn ask(&mut self, number: u64, arguments: &[&str]) -> Response {
         self.command(number, arguments, Consistency::Linearizable).await
+    }
+
+    /// Asks one node once to read by itself what was acknowledged before.
+    pub(crate) async fn ask_follower(&mut self, number: u64, arguments: &[&str], patience: Duration) -> Response {
+        let timeout_ms = patience.as_millis().try_into().expect("not so long");
+        let arguments = arguments.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+        let body = RequestBody::Command { arguments, consistency: Consistency::Follower, id: None };
+        let request = Request { timeout_ms, body }.encode();
+        let answer = self.connect(number).await.request(request.into()).await.expect("the node answers");
+        Answer::decode(&answer).expect("readable").response
     }
 
     /// Asks one node for what it has applied, until it has applied anything that answers without nil.

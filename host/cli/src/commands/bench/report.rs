@@ -138,6 +138,7 @@ fn consistency(reads: Reads) -> &'static str {
     match reads {
         Reads::Linearizable => "linearizable",
         Reads::Stale => "stale",
+        Reads::Follower => "follower",
     }
 }
 
