@@ -31,7 +31,8 @@
 //! [`Start::suspended`], and goes on saying so until `readmitted`; [`Suspension`] tells why.
 //!
 //! After the store is durable up to some index, drop the log up to there (or somewhat less: followers that lag behind
-//! it need a whole snapshot) with `compact` and on disk. A failed write or read is not reported: the node halts.
+//! it need a whole snapshot) with `compact` and on disk. A failed write or read is not reported: the node halts. Damage in the log that
+//! nobody needs before the tables hold what it hit is no reason to halt; as long as it hits more than is committed, say `on_unfit`.
 //!
 //! # What holds
 //!

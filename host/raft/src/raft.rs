@@ -114,6 +114,15 @@ impl Raft {
         }
     }
 
+    /// Input: entries of the log that are not committed yet can't be read back, or can again, or are committed meanwhile. Nobody gets from this
+    /// node what others need to go on: it leaves the lead to them.
+    pub fn on_unfit(&mut self, unfit: bool) {
+        self.shared.unfit = unfit;
+        if unfit && self.role() != RoleKind::Follower {
+            self.enter(Change::Follow { leader: None });
+        }
+    }
+
     /// Input: the snapshot that was asked for has wholly arrived at the peer, or has failed.
     pub fn on_snapshot_sent(&mut self, to: NodeId, at: Position, ok: bool) {
         if let Role::Leader(leader) = &mut self.role

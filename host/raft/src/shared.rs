@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) suspended: Option<Suspension>,
     /// Told by others: as of this index it is no member, and that is committed.
     pub(crate) removed: Option<Index>,
+    /// Entries behind the commit index can't be read here.
+    pub(crate) unfit: bool,
     next_ticket: u64,
     /// What the next ready takes along.
     pub(crate) out: Ready,
@@ -100,6 +102,7 @@ impl Shared {
             installing: None,
             suspended,
             removed: None,
+            unfit: false,
             next_ticket,
             out: Ready::default(),
             after_persist: Vec::new(),
@@ -114,9 +117,9 @@ impl Shared {
 
     /// May stand for election: has a vote itself, or has one until an uncommitted change takes it away. Such a node
     /// may be the only one that can bring that very change through (thesis, section 4.2.2). A node whose log is about
-    /// to be replaced may not, nor one that lost a part of it, nor one that knows that it is out.
+    /// to be replaced may not, nor one that lost a part of it or can't read it, nor one that knows that it is out.
     pub(crate) fn is_promotable(&self) -> bool {
-        let able = self.installing.is_none() && self.suspended.is_none() && self.removed.is_none();
+        let able = self.installing.is_none() && self.suspended.is_none() && self.removed.is_none() && !self.unfit;
         able && self.memberships.may_have_vote(self.id)
     }
 

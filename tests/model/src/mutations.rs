@@ -38,7 +38,7 @@ const fn mutation(
 }
 
 /// All of them.
-pub const ALL: [Mutation; 42] = [
+pub const ALL: [Mutation; 44] = [
     mutation(
         "own-term-commit",
         "entries of older terms commit by being counted",
@@ -332,6 +332,20 @@ pub const ALL: [Mutation; 42] = [
         "suspension.rs",
         "let fenced = !self.fence || commit >= self.upto;",
         "let fenced = !self.fence || commit <= self.upto || commit > self.upto;",
+    ),
+    mutation(
+        "unfit-leads",
+        "a leader that can't read what the others lack stays",
+        "raft.rs",
+        "if unfit && self.role() != RoleKind::Follower {",
+        "if unfit && self.shared.term.0 == 0 {",
+    ),
+    mutation(
+        "unfit-stands",
+        "a node that can't read what the others lack stands for election",
+        "shared.rs",
+        "self.removed.is_none() && !self.unfit;",
+        "self.removed.is_none();",
     ),
 ];
 

@@ -92,6 +92,18 @@ fn seed_10327_a_newcomer_by_snapshot_stalls_at_a_switch_whose_component_it_lacks
     assert_holds(10_327);
 }
 
+/// The log's own: `a_segment_that_was_made_and_never_begun_is_one_spare_whenever_its_number_comes_again`.
+#[test]
+fn seed_28309_a_spare_is_in_the_list_once() {
+    assert_holds(28_309);
+}
+
+/// REGRESSIONS D5. The core's own: the script `a_leader_that_cannot_read_its_log_leaves_the_lead`.
+#[test]
+fn seed_28466_a_leader_that_cannot_read_what_the_others_lack_leaves_the_lead() {
+    assert_holds(28_466);
+}
+
 /// Every broken rule is found within some seeds, by a check that has to do with it.
 #[test]
 fn every_rule_that_a_world_breaks_on_purpose_is_found() {

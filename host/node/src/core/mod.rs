@@ -255,6 +255,7 @@ impl Core {
     fn on_tick(&mut self, refused: u64, out: &mut Vec<Action>) {
         self.vitals.refused = refused;
         self.raft.tick();
+        self.judge_fitness();
         self.waiting.expire(self.now);
         self.expire_inquiries();
         self.resume_postponed(out);
@@ -376,6 +377,16 @@ impl Core {
         }
         let durable = Index(self.vitals.applied_durable);
         self.on_tables_durable(durable, self.vitals.tables_bytes, out);
+    }
+
+    /// Damage within what is committed is dropped with the log that the tables make needless. Behind it lies what the others may need to go
+    /// on, and they do not get it here.
+    fn judge_fitness(&mut self) {
+        let unfit = self.vitals.damage.as_ref().is_some_and(|damage| damage.upto > self.raft.commit());
+        if unfit && self.is_leader() {
+            tracing::warn!("the damaged part of the log is not all committed: another node has to lead");
+        }
+        self.raft.on_unfit(unfit);
     }
 
     fn maybe_propose_genesis(&mut self) {

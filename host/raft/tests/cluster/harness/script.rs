@@ -131,6 +131,10 @@ fn command(world: &mut World, words: &Words) {
             }
             world.settle(words.node(1));
         }
+        "unfit" | "fit" => {
+            world.node(words.node(1)).raft.as_mut().expect("a running node").on_unfit(words.name() == "unfit");
+            world.settle(words.node(1));
+        }
         "transfer" => {
             let to = (words.0.len() > 2).then(|| words.node(2));
             let result = world.node(words.node(1)).raft.as_mut().expect("a running node").transfer(to);
