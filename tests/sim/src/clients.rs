@@ -221,7 +221,12 @@ impl World<'_> {
             }
             _ => {
                 let broken = self.plan.mutation == Some(Mutation::StaleReads) && !kind.writes();
-                let consistency = if broken { Consistency::Stale } else { Consistency::Linearizable };
+                // Some are carried out by the node that they reach, and must be as good.
+                let consistency = match self.operations.len() % 3 {
+                    _ if broken => Consistency::Stale,
+                    0 => Consistency::Follower,
+                    _ => Consistency::Linearizable,
+                };
                 RequestBody::Command { arguments: arguments(key), consistency, id }
             }
         }
