@@ -34,6 +34,10 @@ impl World<'_> {
             let node = &mut self.nodes[number];
             (node.slow_log, node.slow_tables) = (1, 1);
             self.make_room(number);
+            if self.nodes[number].doomed && self.nodes[number].live.is_some() {
+                // A disk that is to stop later does so now: no fault outlives the others.
+                self.lose_power(number, 50 * MILLI);
+            }
             self.repair(number);
             self.look_around(number, SECOND);
             let after = self.chances.times.scale(MILLI, 500 * MILLI);
