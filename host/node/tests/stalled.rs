@@ -1,13 +1,15 @@
-//! A leader whose disk takes nothing any more, told with whole nodes whose threads are steps of the test.
+//! A leader whose disk takes nothing any more, or whose tables are behind, told with whole nodes whose threads are steps of the test.
 
 use bytes::Bytes;
 use outboard_node::Durability;
-use outboard_node::stepped::{Now, Settings, SteppedNode, Waiting};
+use outboard_node::stepped::{Now, Settings, SteppedNode, Waiting, record};
 use outboard_raft::{Config, NodeId, RoleKind};
 use outboard_sandbox::{Component, Limits, Sandbox};
 use outboard_store::MemoryStore;
 use outboard_wal::{MemDisk, Options};
 use outboard_wire::client::{Consistency, Request, RequestBody, Response};
+use outboard_wire::command::{Command, Stamped};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Far beyond what any of these stories needs.
@@ -18,6 +20,11 @@ struct World {
     ticks: u64,
     /// Writes its log, and never gets an answer from its disk.
     stalled: Option<usize>,
+    /// Applies nothing.
+    behind: Option<usize>,
+    /// The full engine, and who has asked for it.
+    kv: Arc<Component>,
+    wanted: BTreeSet<usize>,
 }
 
 impl World {
@@ -32,7 +39,8 @@ impl World {
             (1..=3).filter(|peer| *peer != id).for_each(|peer| node.on_peer_up(NodeId(peer), Now::default()));
             node
         };
-        World { nodes: (1..=3).map(node).collect(), ticks: 0, stalled: None }
+        let kv = sandbox.admit(outboard_embedded::KV).expect("an engine");
+        World { nodes: (1..=3).map(node).collect(), ticks: 0, stalled: None, behind: None, kv, wanted: BTreeSet::new() }
     }
 
     fn now(&self) -> Now {
@@ -52,12 +60,12 @@ impl World {
         let mut moved = false;
         for number in 0..self.nodes.len() {
             let node = &mut self.nodes[number];
-            node.flush(now).expect("nothing fails");
+            self.wanted.extend(node.flush(now).expect("nothing fails").engines.iter().map(|_| number));
             if self.stalled != Some(number) && node.has_log_work() {
                 node.log_begin().and_then(|()| node.log_end()).expect("nothing fails");
                 moved = true;
             }
-            if node.has_table_work() {
+            if self.behind != Some(number) && node.has_table_work() {
                 node.tables_step().expect("nothing fails");
                 moved = true;
             }
@@ -65,7 +73,7 @@ impl World {
                 node.queries_step(now).expect("nothing fails");
                 moved = true;
             }
-            node.flush(now).expect("nothing fails");
+            self.wanted.extend(node.flush(now).expect("nothing fails").engines.iter().map(|_| number));
             let from = NodeId(number as u64 + 1);
             for frame in node.take_frames() {
                 moved = true;
@@ -94,7 +102,10 @@ impl World {
 
     fn ask(&mut self, number: usize, arguments: &[&'static str]) -> Waiting {
         let arguments = arguments.iter().map(|word| Bytes::from_static(word.as_bytes())).collect();
-        let body = RequestBody::Command { arguments, consistency: Consistency::Linearizable, id: None };
+        self.request(number, RequestBody::Command { arguments, consistency: Consistency::Linearizable, id: None })
+    }
+
+    fn request(&mut self, number: usize, body: RequestBody) -> Waiting {
         let now = self.now();
         self.nodes[number].on_request(Request { timeout_ms: 60_000, body }, now)
     }
@@ -150,6 +161,36 @@ fn d4_a_leader_whose_disk_stalls_hands_leadership_over_and_the_cluster_goes_on()
     let read = world.ask(leader, &["GET", "k"]);
     assert_eq!(world.answer(read), Response::Reply(Bytes::from_static(b"$5\r\nafter\r\n")));
     assert_eq!(world.leader(), Some(next));
+}
+
+/// What all voters have said stands in the log, and a follower that has applied it says so to whoever pushed. The leader may be a moment
+/// behind with applying: it must not judge by what it has not read yet.
+#[test]
+fn an_upgrade_is_not_refused_by_a_leader_that_has_not_applied_yet_what_the_voters_said() {
+    let mut world = World::new();
+    let leader = world.until("a leader", |world| world.leader());
+    let record = record(&world.kv);
+    let upgrade = RequestBody::EngineUpgrade { digest: record.digest.to_string() };
+    let stage = Stamped { time_ms: 0, command: Command::EngineStage(record.clone()) }.encode().into();
+    let staged = world.request(leader, RequestBody::Control { command: stage });
+    assert_eq!(world.answer(staged), Response::Done);
+    let early = world.request(leader, upgrade.clone());
+    let early = world.answer(early);
+    assert!(matches!(&early, Response::UpgradeRefused(why) if why.contains("ready")), "{early:?}");
+
+    world.behind = Some(leader);
+    let (kv, now) = (world.kv.clone(), world.now());
+    assert_eq!(world.wanted.len(), 3, "each was asked to get it");
+    for number in std::mem::take(&mut world.wanted) {
+        world.nodes[number].on_component(record.digest, Some(&kv), now);
+    }
+    (0..20).for_each(|_| world.tick());
+    let mut upgraded = world.request(leader, upgrade);
+    world.tick();
+    assert_eq!(upgraded.poll(), Ok(None), "nobody knows yet");
+    world.behind = None;
+    let upgraded = world.answer(upgraded);
+    assert!(matches!(upgraded, Response::Upgraded(_)), "{upgraded:?}");
 }
 
 /// A stall is longer than what any disk does now and then.

@@ -1,5 +1,5 @@
-//! When one engine may take over from another. Asked twice: by the leader before it proposes, to give the reason at once, and
-//! by every node when the entry is applied, where the answer counts and is the same on all.
+//! When one engine may take over from another. Asked twice: by a leader that has applied its whole log before it proposes, to give the reason
+//! at once, and by every node when the entry is applied, where the answer counts and is the same on all.
 
 use super::Control;
 use outboard_wire::client::engine_title;
