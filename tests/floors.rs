@@ -74,6 +74,16 @@ fn every_crate_is_in_the_picture_and_the_picture_shows_no_other() {
     assert_eq!(built, pictured);
 }
 
+/// The README's first command names no program, and the workspace has several.
+#[test]
+fn cargo_run_means_outboard() {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().expect("cargo lists packages");
+    let meant: Vec<String> =
+        packages.iter().map(|it| &it["default_run"]).filter(|it| !it.is_null()).map(text).collect();
+    assert_eq!(meant, ["outboard"]);
+}
+
 /// README.md's lines `floor 2   host/wal …   host/store …`, from the ground up.
 fn pictured_floors() -> Vec<Vec<String>> {
     let readme = std::fs::read_to_string(root().join("README.md")).expect("the map is there");
