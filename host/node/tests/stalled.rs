@@ -7,6 +7,7 @@ use outboard_raft::{Config, NodeId, RoleKind};
 use outboard_sandbox::{Component, Limits, Sandbox};
 use outboard_store::MemoryStore;
 use outboard_wal::{MemDisk, Options};
+use outboard_wire::access::{AccessCommand, Enrolment, Enrols, MemberChange, TokenSpec, Wish};
 use outboard_wire::client::{Consistency, Request, RequestBody, Response};
 use outboard_wire::command::{Command, Stamped};
 use std::collections::BTreeSet;
@@ -77,7 +78,7 @@ impl World {
             let from = NodeId(number as u64 + 1);
             for frame in node.take_frames() {
                 moved = true;
-                let to = &mut self.nodes[frame.to.0 as usize - 1];
+                let Some(to) = self.nodes.get_mut(frame.to.0 as usize - 1) else { continue };
                 assert!(to.on_frame(from, &frame.bytes, now), "nodes understand each other");
             }
         }
@@ -98,6 +99,10 @@ impl World {
             self.tick();
         }
         panic!("never: {what}");
+    }
+
+    fn is_member(&self, number: usize, node: NodeId) -> bool {
+        self.nodes[number].raft().membership().members().contains(&node)
     }
 
     fn ask(&mut self, number: usize, arguments: &[&'static str]) -> Waiting {
@@ -191,6 +196,36 @@ fn an_upgrade_is_not_refused_by_a_leader_that_has_not_applied_yet_what_the_voter
     world.behind = None;
     let upgraded = world.answer(upgraded);
     assert!(matches!(upgraded, Response::Upgraded(_)), "{upgraded:?}");
+}
+
+/// It came in and went before the leader's tables knew of the one or the other. (Found by the simulator, seed 127767.)
+#[test]
+fn a_node_that_was_removed_is_not_let_in_again_by_a_leader_whose_tables_are_behind() {
+    let mut world = World::new();
+    let leader = world.until("a leader", |world| world.leader());
+    let enrols = Enrols::Node(Wish::Voter);
+    let token = TokenSpec { id: 1, verifier: [0; 32], enrols, lasts_ms: 1_000_000, uses: 1 };
+    let created = world.request(leader, RequestBody::Access(AccessCommand::TokenCreate(token)));
+    assert_eq!(world.answer(created), Response::Done);
+    let enrolment = Enrolment { token: 1, key: [1; 32], name: String::new(), address: "newcomer:1".into() };
+    let mut enrolled = world.request(leader, RequestBody::Access(AccessCommand::Enrol(enrolment)));
+    while enrolled.poll() == Ok(None) {
+        assert!(world.step(), "the enrolment goes on by itself");
+    }
+    world.behind = Some(leader);
+    let newcomer = NodeId(4);
+    world.until("the newcomer", |world| world.is_member(leader, newcomer).then_some(()));
+    let change = MemberChange::Remove { node: 4 };
+    let removed = world.request(leader, RequestBody::MemberChange { change, forced: false, dry_run: false });
+    world.until("its removal", |world| (!world.is_member(leader, newcomer)).then_some(()));
+    for _ in 0..40 {
+        world.tick();
+        assert!(!world.is_member(leader, newcomer), "it is let in again");
+    }
+    world.behind = None;
+    assert_eq!(world.answer(removed), Response::Done);
+    (0..40).for_each(|_| world.tick());
+    assert!((0..3).all(|number| !world.is_member(number, newcomer)));
 }
 
 /// A stall is longer than what any disk does now and then.

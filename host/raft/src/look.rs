@@ -50,6 +50,11 @@ impl Raft {
         self.shared.commit
     }
 
+    /// The entry that brought the membership in force, which takes effect where it is appended.
+    pub fn membership_since(&self) -> Index {
+        self.shared.memberships.index()
+    }
+
     /// Reported as applied.
     pub fn applied(&self) -> Index {
         self.shared.applying.applied()

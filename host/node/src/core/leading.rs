@@ -187,9 +187,13 @@ impl Core {
         reply: Reply,
         deadline_us: u64,
     ) -> Result<(), (Refusal, Reply)> {
+        let is_access = matches!(command, Command::Access(_));
         let stamped = Stamped { time_ms: self.stamp(), command };
         match self.raft.propose(Arc::from(stamped.encode())) {
             Ok(position) => {
+                if is_access {
+                    self.access_proposed = position.index;
+                }
                 self.waiting.proposals.push(position, reply, deadline_us);
                 Ok(())
             }

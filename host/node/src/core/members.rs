@@ -2,7 +2,8 @@
 //! asks it, and in which words it answers.
 //!
 //! Whoever leads lets in those who are in the address book and not in the membership, so an enrolment is one entry, and nothing is lost when
-//! its leader is. Invariant: that is decided only where the applied membership is the one in force: a node on its way out is not let in again.
+//! its leader is. Invariant: that is decided only where everything is applied that says who is in and who is out: a node on its way out, or
+//! already out, is not let in again by a leader whose tables are behind.
 
 use super::waiting::Parked;
 use super::{Action, Core};
@@ -14,7 +15,7 @@ use outboard_wire::command::Command;
 impl Core {
     /// Lets in the first of those who were enrolled and are no members yet.
     pub(super) fn look_after_members(&mut self) {
-        if !self.is_leader() || self.control.membership != *self.raft.membership() {
+        if !self.is_leader() || !self.has_applied_who_is_in() {
             return;
         }
         let members = self.raft.membership().members();
@@ -29,6 +30,14 @@ impl Core {
             // With the next tick.
             Err(refusal) => tracing::debug!(%node, %refusal, "a node that was enrolled is not let in yet"),
         }
+    }
+
+    /// Nothing of the log that is not applied here yet lets anybody in or out: neither an entry of an earlier leader, nor one of this one's.
+    /// Comparing memberships would not do: one that came and went looks like none.
+    fn has_applied_who_is_in(&self) -> bool {
+        let applied = self.raft.applied();
+        let all_of_earlier_terms = self.raft.term_at(applied) == Some(self.raft.term());
+        all_of_earlier_terms && applied >= self.raft.membership_since().max(self.access_proposed)
     }
 
     /// The members as this leader sees them.
@@ -122,7 +131,7 @@ impl Core {
     fn never_let_in(&self, change: MemberChange) -> Option<NodeId> {
         match change {
             MemberChange::Remove { node } => {
-                let (node, settled) = (NodeId(node), self.control.membership == *self.raft.membership());
+                let (node, settled) = (NodeId(node), self.has_applied_who_is_in());
                 (settled && !self.raft.membership().members().contains(&node)).then_some(node)
             }
             MemberChange::Promote { .. } | MemberChange::Demote { .. } | MemberChange::Replace { .. } => None,

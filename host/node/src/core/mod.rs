@@ -95,6 +95,8 @@ pub(crate) struct Core {
     now: Now,
     started: Now,
     ticks: u32,
+    /// The last entry of this leader's own that may change who is enrolled.
+    access_proposed: Index,
     /// The newest time that was stamped or seen.
     stamp_ms: u64,
     waiting: Waiting,
@@ -156,6 +158,7 @@ impl Core {
             now: start.now,
             started: start.now,
             ticks: 0,
+            access_proposed: Index(0),
             stamp_ms: start.time_ms,
             waiting: Waiting::of_life(start.life),
             own_session: OwnSession::default(),
