@@ -104,6 +104,11 @@ fn seed_28466_a_leader_that_cannot_read_what_the_others_lack_leaves_the_lead() {
     assert_holds(28_466);
 }
 
+#[test]
+fn seed_127767_a_removed_node_is_not_let_in_again_by_a_leader_whose_tables_are_behind() {
+    assert_holds(127_767);
+}
+
 /// Every broken rule is found within some seeds, by a check that has to do with it.
 #[test]
 fn every_rule_that_a_world_breaks_on_purpose_is_found() {
