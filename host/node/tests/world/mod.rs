@@ -124,7 +124,19 @@ impl World {
             MemberChange::Promote { .. } | MemberChange::Demote { .. } => None,
         };
         let asked = self.running().into_iter().find(|node| Some(*node) != leaves).expect("another one runs");
-        self.request(asked, RequestBody::MemberChange { change, forced, dry_run: false }).await
+        let answer = self.request(asked, RequestBody::MemberChange { change, forced, dry_run: false }).await;
+        let (Some(leaves), Response::Unknown(_)) = (leaves, &answer) else { return answer };
+        // It led, and left before it could pass on the answer: the members tell, as they tell the command line.
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            match self.request(asked, RequestBody::MemberList).await {
+                Response::Members(members) if members.iter().all(|member| member.node != leaves) => {
+                    return Response::Done;
+                }
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+        answer
     }
 
     pub(crate) async fn members(&mut self) -> Vec<MemberInfo> {
