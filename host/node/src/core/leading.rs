@@ -192,7 +192,7 @@ impl Core {
         match self.raft.propose(Arc::from(stamped.encode())) {
             Ok(position) => {
                 if is_access {
-                    self.access_proposed = position.index;
+                    self.access_proposed = position;
                 }
                 self.waiting.proposals.push(position, reply, deadline_us);
                 Ok(())

@@ -37,7 +37,9 @@ impl Core {
     fn has_applied_who_is_in(&self) -> bool {
         let applied = self.raft.applied();
         let all_of_earlier_terms = self.raft.term_at(applied) == Some(self.raft.term());
-        all_of_earlier_terms && applied >= self.raft.membership_since().max(self.access_proposed)
+        // What it proposed in an earlier term may be gone, and others' entries at its place.
+        let own = Some(self.access_proposed).filter(|own| own.term == self.raft.term());
+        all_of_earlier_terms && applied >= self.raft.membership_since() && own.is_none_or(|own| applied >= own.index)
     }
 
     /// The members as this leader sees them.

@@ -39,7 +39,7 @@ use crate::reply::Reply;
 use crate::settings::PULSE_TICKS;
 use engines::Engines;
 use inquiry::Inquiries;
-use outboard_raft::{Envelope, Index, NodeId, Raft, Ready, RoleKind, Term};
+use outboard_raft::{Envelope, Index, NodeId, Position, Raft, Ready, RoleKind, Term};
 use outboard_sandbox::Component;
 use outboard_wire::client::Hint;
 use outboard_wire::command::EngineRecord;
@@ -96,7 +96,7 @@ pub(crate) struct Core {
     started: Now,
     ticks: u32,
     /// The last entry of this leader's own that may change who is enrolled.
-    access_proposed: Index,
+    access_proposed: Position,
     /// The newest time that was stamped or seen.
     stamp_ms: u64,
     waiting: Waiting,
@@ -158,7 +158,7 @@ impl Core {
             now: start.now,
             started: start.now,
             ticks: 0,
-            access_proposed: Index(0),
+            access_proposed: Position::new(0, 0),
             stamp_ms: start.time_ms,
             waiting: Waiting::of_life(start.life),
             own_session: OwnSession::default(),
