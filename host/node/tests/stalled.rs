@@ -23,6 +23,8 @@ struct World {
     stalled: Option<usize>,
     /// Applies nothing.
     behind: Option<usize>,
+    /// Nothing reaches it, and nothing comes from it.
+    cut_off: Option<usize>,
     /// The full engine, and who has asked for it.
     kv: Arc<Component>,
     wanted: BTreeSet<usize>,
@@ -41,7 +43,15 @@ impl World {
             node
         };
         let kv = sandbox.admit(outboard_embedded::KV).expect("an engine");
-        World { nodes: (1..=3).map(node).collect(), ticks: 0, stalled: None, behind: None, kv, wanted: BTreeSet::new() }
+        World {
+            nodes: (1..=3).map(node).collect(),
+            ticks: 0,
+            stalled: None,
+            behind: None,
+            cut_off: None,
+            kv,
+            wanted: BTreeSet::new(),
+        }
     }
 
     fn now(&self) -> Now {
@@ -78,7 +88,11 @@ impl World {
             let from = NodeId(number as u64 + 1);
             for frame in node.take_frames() {
                 moved = true;
-                let Some(to) = self.nodes.get_mut(frame.to.0 as usize - 1) else { continue };
+                let to = frame.to.0 as usize - 1;
+                if self.cut_off.is_some_and(|away| away == number || away == to) {
+                    continue;
+                }
+                let Some(to) = self.nodes.get_mut(to) else { continue };
                 assert!(to.on_frame(from, &frame.bytes, now), "nodes understand each other");
             }
         }
@@ -226,6 +240,35 @@ fn a_node_that_was_removed_is_not_let_in_again_by_a_leader_whose_tables_are_behi
     assert_eq!(world.answer(removed), Response::Done);
     (0..40).for_each(|_| world.tick());
     assert!((0..3).all(|number| !world.is_member(number, newcomer)));
+}
+
+/// What it proposed in vain stood at higher places of the log than anything that is there now.
+#[test]
+fn a_leader_that_lost_what_it_proposed_in_an_earlier_term_lets_newcomers_in_all_the_same() {
+    let token =
+        |id| TokenSpec { id, verifier: [0; 32], enrols: Enrols::Node(Wish::Voter), lasts_ms: 1_000_000, uses: 1 };
+    let create = |id| RequestBody::Access(AccessCommand::TokenCreate(token(id)));
+    let mut world = World::new();
+    let first = world.until("a leader", |world| world.leader());
+    let created = world.request(first, create(1));
+    assert_eq!(world.answer(created), Response::Done);
+    world.cut_off = Some(first);
+    let lost: Vec<Waiting> = (2..60).map(|id| world.request(first, create(id))).collect();
+    let second = world.until("another leader", |world| world.leader().filter(|number| *number != first));
+    world.cut_off = None;
+    (0..20).for_each(|_| world.tick());
+    assert_eq!(world.leader(), Some(second));
+
+    world.behind = Some(second);
+    let enrolment = Enrolment { token: 1, key: [1; 32], name: String::new(), address: "newcomer:1".into() };
+    let enrolled = world.request(second, RequestBody::Access(AccessCommand::Enrol(enrolment)));
+    (0..5).for_each(|_| world.tick());
+    assert!(!world.is_member(second, NodeId(4)), "its leader does not know of it yet");
+    let to = Some(first as u64 + 1);
+    let moved = world.request(second, RequestBody::LeaderTransfer { to });
+    world.until("the first leader again", |world| (world.leader() == Some(first)).then_some(()));
+    world.until("the newcomer", |world| world.is_member(first, NodeId(4)).then_some(()));
+    drop((lost, enrolled, moved));
 }
 
 /// A stall is longer than what any disk does now and then.
