@@ -40,14 +40,8 @@ impl Client {
                 Ok(Ok(BulkReply::Pushed(pushed))) => return Ok(pushed),
                 Ok(Ok(BulkReply::Refused(why))) => return Err(ClientError::Refused(why)),
                 Ok(Ok(BulkReply::Forbidden(why))) => return Err(ClientError::Forbidden(why)),
-                Ok(Ok(
-                    BulkReply::Component { .. }
-                    | BulkReply::Done
-                    | BulkReply::Wanted { .. }
-                    | BulkReply::Certified { .. }
-                    | BulkReply::Authority { .. },
-                )) => {
-                    return Err(ClientError::Protocol("a push was answered with something else".to_owned()));
+                Ok(Ok(other)) => {
+                    return Err(ClientError::Protocol(format!("no answer to a push: {}", other.into_refusal())));
                 }
                 Ok(Err(Attempt::End(error))) => return Err(error),
                 Ok(Err(Attempt::Again(why))) => why,

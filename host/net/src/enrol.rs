@@ -95,7 +95,7 @@ impl JoinRequest {
         if !record.verifier.verify(&self.signed, &self.proof) {
             return Err(JoinRefusal::WrongProof);
         }
-        if record.kind.is_node() && self.statement.advertised.is_empty() {
+        if record.enrols.is_node() && self.statement.advertised.is_empty() {
             return Err(JoinRefusal::Invalid { what: "a node must say where it is reached".to_string() });
         }
         record.may_use(now_ms, &self.key_hash())

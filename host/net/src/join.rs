@@ -245,6 +245,7 @@ pub mod fuzz {
 mod tests {
     use super::*;
     use crate::request::IdentityKey;
+    use outboard_wire::access::{Enrols, Wish};
 
     fn statement(request: &CertificateRequest) -> Statement {
         Statement {
@@ -320,7 +321,7 @@ mod tests {
         };
         let key = IdentityKey::generate().expect("a key");
         let authority = crate::Authority::create(crate::ClusterId(7)).expect("an authority");
-        let token = crate::Token::generate(crate::TokenKind::Voter, authority.pin()).reveal().into_bytes();
+        let token = crate::Token::generate(Enrols::Node(Wish::Voter), authority.pin()).reveal().into_bytes();
         let statement = encode(&statement(&key.request()));
         let proof = vec![3; PROOF_BYTES];
         let frame = encode(&JoinFrame { token: TokenId(1), proof, statement: statement.clone() });

@@ -307,7 +307,7 @@ fn check(credentials: Credentials, token: &Token, ca: &[u8]) -> Result<Credentia
         return wrong("the authority didn't sign it");
     }
     let is_node = matches!(credentials.principal(), Principal::Node(_));
-    if is_node != token.kind().is_node() {
+    if is_node != token.enrols().is_node() {
         return wrong("it is for something else than the token");
     }
     Ok(credentials)

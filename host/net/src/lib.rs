@@ -26,7 +26,7 @@
 //! # Coming in, staying in, going out
 //!
 //! ```text
-//!   token create    Token::generate(kind, authority_pin) ─▶ reveal() once to the operator; TokenRecord::of ─▶ the log
+//!   token create    Token::generate(enrols, authority_pin) ─▶ reveal() once to the operator; TokenRecord::of ─▶ the log
 //!   join            IdentityKey::load_or_create ─▶ join(address, &token, offer) ─▶ Admitted.credentials.save
 //!     at the node   JoinRequest ─▶ judge(record, now) ─▶ the log: use_up(key) ─▶ admit(authority, principal, members)
 //!   renewal         renewal_due(now)? renewal_request() ─▶ an ordinary request ─▶ Authority::sign(.., the connection's principal, ..)
@@ -41,7 +41,7 @@
 //! - The authority's key signs; which node holds it is the node's matter. One that doesn't passes [`JoinRequest::certificate_request`] on and
 //!   answers with what comes back ([`JoinRequest::answer`]).
 //! - A renewal is believed for the connection that it comes on ([`ClientInfo::principal`]), never for what the request says.
-//! - Roles are words in tokens here ([`Role`]); what a client may do is looked up by its name with each request. [`ClientInfo`],
+//! - What a token is for is only carried here ([`outboard_wire::access::Enrols`]); what a client may do is looked up by its name with each request. [`ClientInfo`],
 //!   which comes with every request, has name, certificate and connection.
 //! - A node that was removed hears it from its peers ([`Net::cut_off`]), a client from [`NetError::Refused`] or
 //!   [`ClientConnection::refusal`].
@@ -104,4 +104,4 @@ pub use record::{Permit, TOKEN_USES_MAX, TokenRecord};
 pub use refusal::Refusal;
 pub use request::{CertificateRequest, IdentityKey, REQUEST_BYTES_MAX, RequestRefused};
 pub use requests::{ClientInfo, REQUEST_UNITS_MAX, Responder, UNIT_BYTES};
-pub use token::{AuthorityPin, Role, Token, TokenError, TokenId, TokenKind};
+pub use token::{AuthorityPin, Token, TokenError, TokenId};

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use outboard_wire::access::Enrols;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{KeyHash, Principal};
 use crate::join::JoinRefusal;
 use crate::proof::Verifier;
-use crate::token::{Token, TokenId, TokenKind};
+use crate::token::{Token, TokenId};
 
 /// Keys that may come in by one token: each stays in its record.
 pub const TOKEN_USES_MAX: u32 = 1_000;
@@ -24,7 +25,7 @@ pub struct TokenRecord {
     /// Recognizes its secret.
     pub verifier: Verifier,
     /// What its users become.
-    pub kind: TokenKind,
+    pub enrols: Enrols,
     /// From this time of the log on no new key comes in, in milliseconds since 1970.
     pub expires_ms: u64,
     /// How many more keys may.
@@ -35,14 +36,14 @@ pub struct TokenRecord {
 
 impl TokenRecord {
     /// A token that nobody has used; `uses` is brought into 1 to [`TOKEN_USES_MAX`].
-    pub fn new(id: TokenId, verifier: Verifier, kind: TokenKind, expires_ms: u64, uses: u32) -> TokenRecord {
+    pub fn new(id: TokenId, verifier: Verifier, enrols: Enrols, expires_ms: u64, uses: u32) -> TokenRecord {
         let uses_left = uses.clamp(1, TOKEN_USES_MAX);
-        TokenRecord { id, verifier, kind, expires_ms, uses_left, used_by: BTreeMap::new() }
+        TokenRecord { id, verifier, enrols, expires_ms, uses_left, used_by: BTreeMap::new() }
     }
 
     /// What the cluster keeps of a token.
     pub fn of(token: &Token, expires_ms: u64, uses: u32) -> TokenRecord {
-        TokenRecord::new(token.id(), token.verifier(), token.kind(), expires_ms, uses)
+        TokenRecord::new(token.id(), token.verifier(), token.enrols(), expires_ms, uses)
     }
 
     /// Whether the holder of that key may come in at this time of the log. A key that came in already gets what it got, even when the
@@ -64,7 +65,7 @@ impl TokenRecord {
     /// [`Permit::New`] at the same place in the log.
     pub fn use_up(&mut self, key: KeyHash, principal: Principal) {
         assert!(self.uses_left > 0, "a token that is used up lets no new key in");
-        assert_eq!(self.kind.is_node(), matches!(principal, Principal::Node(_)), "a token makes what its kind says");
+        assert_eq!(self.enrols.is_node(), matches!(principal, Principal::Node(_)), "a token makes what its kind says");
         let before = self.used_by.insert(key, principal);
         assert!(before.is_none(), "a key comes in by a token once");
         self.uses_left -= 1;
@@ -85,9 +86,10 @@ mod tests {
     use outboard_raft::NodeId;
 
     use super::*;
+    use outboard_wire::access::Wish;
 
     fn record(uses: u32) -> TokenRecord {
-        TokenRecord::new(TokenId(1), Verifier([0; 32]), TokenKind::Voter, 1_000, uses)
+        TokenRecord::new(TokenId(1), Verifier([0; 32]), Enrols::Node(Wish::Voter), 1_000, uses)
     }
 
     #[test]

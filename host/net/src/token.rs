@@ -14,6 +14,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use outboard_wire::access::{Enrols, Role, Wish};
 use serde::{Deserialize, Serialize};
 
 use crate::base32;
@@ -35,7 +36,7 @@ const DIGITS: usize = BYTES / 5 * 8;
 /// A token with its secret: only in the hands of whoever makes it and whoever joins by it.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Token {
-    kind: TokenKind,
+    enrols: Enrols,
     id: TokenId,
     pin: AuthorityPin,
     secret: [u8; 16],
@@ -43,9 +44,9 @@ pub struct Token {
 
 impl Token {
     /// A new token, id and secret from the system's secure source of chance, for the cluster whose authority that is.
-    pub fn generate(kind: TokenKind, pin: AuthorityPin) -> Token {
+    pub fn generate(enrols: Enrols, pin: AuthorityPin) -> Token {
         let id = TokenId(u64::from_be_bytes(crypto::random_bytes()));
-        Token { kind, id, pin, secret: crypto::random_bytes() }
+        Token { enrols, id, pin, secret: crypto::random_bytes() }
     }
 
     /// Reads a token's text; blanks around it don't matter, nor do capitals.
@@ -65,7 +66,7 @@ impl Token {
             return Err(missing);
         }
         Ok(Token {
-            kind: TokenKind::from_byte(bytes[KIND])?,
+            enrols: of_byte(bytes[KIND])?,
             id: TokenId(u64::from_be_bytes(field(&bytes, ID))),
             pin: AuthorityPin(field(&bytes, PIN)),
             secret: field(&bytes, SECRET),
@@ -75,7 +76,7 @@ impl Token {
     /// The whole token as text: a secret, to be shown once to whoever asked for it.
     pub fn reveal(&self) -> String {
         let mut bytes = [0; BYTES];
-        bytes[KIND] = self.kind.byte();
+        bytes[KIND] = byte_of(self.enrols);
         bytes[ID..PIN].copy_from_slice(&self.id.0.to_be_bytes());
         bytes[PIN..SECRET].copy_from_slice(&self.pin.0);
         bytes[SECRET..CHECK].copy_from_slice(&self.secret);
@@ -85,8 +86,8 @@ impl Token {
     }
 
     /// What its holder may become.
-    pub fn kind(&self) -> TokenKind {
-        self.kind
+    pub fn enrols(&self) -> Enrols {
+        self.enrols
     }
 
     /// Its name in the replicated state.
@@ -126,7 +127,7 @@ impl FromStr for Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token").field("kind", &self.kind).field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Token").field("enrols", &self.enrols).field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -163,101 +164,21 @@ pub enum TokenError {
     Kind(u8),
 }
 
-/// What a token lets its holder become.
-#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug, Serialize, Deserialize)]
-pub enum TokenKind {
-    /// A node that votes once it has caught up.
-    Voter,
-    /// A node that only follows.
-    Learner,
-    /// A client.
-    Client {
-        /// What it may do.
-        role: Role,
-    },
-}
-
-impl TokenKind {
-    const ALL: [TokenKind; 7] = [
-        TokenKind::Voter,
-        TokenKind::Learner,
-        TokenKind::Client { role: Role::Reader },
-        TokenKind::Client { role: Role::Writer },
-        TokenKind::Client { role: Role::Operator },
-        TokenKind::Client { role: Role::Deployer },
-        TokenKind::Client { role: Role::Admin },
-    ];
-
-    /// Whether its holder becomes a node.
-    pub fn is_node(self) -> bool {
-        match self {
-            TokenKind::Voter | TokenKind::Learner => true,
-            TokenKind::Client { .. } => false,
-        }
-    }
-
-    fn byte(self) -> u8 {
-        match self {
-            TokenKind::Voter => 1,
-            TokenKind::Learner => 2,
-            TokenKind::Client { role } => 16 + role as u8,
-        }
-    }
-
-    fn from_byte(byte: u8) -> Result<TokenKind, TokenError> {
-        TokenKind::ALL.into_iter().find(|kind| kind.byte() == byte).ok_or(TokenError::Kind(byte))
+/// A kind as its byte in the token's text.
+fn byte_of(enrols: Enrols) -> u8 {
+    match enrols {
+        Enrols::Node(Wish::Voter) => 1,
+        Enrols::Node(Wish::Learner) => 2,
+        Enrols::Client(Role::Reader) => 16,
+        Enrols::Client(Role::Writer) => 17,
+        Enrols::Client(Role::Operator) => 18,
+        Enrols::Client(Role::Deployer) => 19,
+        Enrols::Client(Role::Admin) => 20,
     }
 }
 
-impl fmt::Display for TokenKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TokenKind::Voter => f.write_str("voter"),
-            TokenKind::Learner => f.write_str("learner"),
-            TokenKind::Client { role } => write!(f, "client ({role})"),
-        }
-    }
-}
-
-/// What a client may do. This room only carries the word; the replicated control state says what it means.
-#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug, Serialize, Deserialize)]
-pub enum Role {
-    /// Read.
-    Reader,
-    /// Read and write.
-    Writer,
-    /// Look after the cluster: members, snapshots, settings.
-    Operator,
-    /// Push and upgrade engines.
-    Deployer,
-    /// Everything, tokens and roles among it.
-    Admin,
-}
-
-impl Role {
-    /// All of them.
-    pub const ALL: [Role; 5] = [Role::Reader, Role::Writer, Role::Operator, Role::Deployer, Role::Admin];
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Role::Reader => "reader",
-            Role::Writer => "writer",
-            Role::Operator => "operator",
-            Role::Deployer => "deployer",
-            Role::Admin => "admin",
-        })
-    }
-}
-
-impl FromStr for Role {
-    type Err = IdentityError;
-
-    fn from_str(text: &str) -> Result<Role, IdentityError> {
-        let known = Role::ALL.into_iter().find(|role| role.to_string() == text);
-        known.ok_or_else(|| IdentityError(format!("{text:?} is no role: reader, writer, operator, deployer or admin")))
-    }
+fn of_byte(byte: u8) -> Result<Enrols, TokenError> {
+    Enrols::ALL.into_iter().find(|enrols| byte_of(*enrols) == byte).ok_or(TokenError::Kind(byte))
 }
 
 /// The name of a token: no secret, for lists and logs; shown as `t-` and 13 characters.
@@ -333,14 +254,14 @@ fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 mod tests {
     use super::*;
 
-    fn token(kind: TokenKind) -> Token {
-        Token { kind, id: TokenId(0x0123_4567_89ab_cdef), pin: AuthorityPin([7; 16]), secret: [0x5a; 16] }
+    fn token(enrols: Enrols) -> Token {
+        Token { enrols, id: TokenId(0x0123_4567_89ab_cdef), pin: AuthorityPin([7; 16]), secret: [0x5a; 16] }
     }
 
     #[test]
     fn a_token_of_every_kind_is_read_back_from_its_text_and_fits_a_line() {
-        for kind in TokenKind::ALL {
-            let token = token(kind);
+        for enrols in Enrols::ALL {
+            let token = token(enrols);
             let text = token.reveal();
             assert_eq!(text.len(), 77);
             for pasted in [text.clone(), format!("  {text}\r\n"), text.to_uppercase()] {
@@ -352,12 +273,12 @@ mod tests {
     #[test]
     fn the_format_stays_what_it_is() {
         let text = "obt1_040j6hb7h6nwvvr70w3ge1r70w3ge1r70w3ge1r7b9d5mpjtb9d5mpjtb9d5mpjtb8ttdxx4";
-        assert_eq!(token(TokenKind::Voter).reveal(), text);
+        assert_eq!(token(Enrols::Node(Wish::Voter)).reveal(), text);
     }
 
     #[test]
     fn every_single_damage_is_noticed_and_each_class_has_its_own_error() {
-        let text = token(TokenKind::Voter).reveal();
+        let text = token(Enrols::Node(Wish::Voter)).reveal();
         for at in PREFIX.len()..text.len() {
             let mut wrong = text.clone().into_bytes();
             wrong[at] = if wrong[at] == b'7' { b'8' } else { b'7' };
@@ -393,7 +314,8 @@ mod tests {
 
     #[test]
     fn a_whole_token_of_an_unknown_kind_is_told_apart_from_a_damaged_one() {
-        let mut bytes: [u8; BYTES] = base32::decode(&token(TokenKind::Voter).reveal().as_bytes()[5..]).expect("good");
+        let mut bytes: [u8; BYTES] =
+            base32::decode(&token(Enrols::Node(Wish::Voter)).reveal().as_bytes()[5..]).expect("good");
         bytes[KIND] = 99;
         let check = check(&bytes);
         bytes[CHECK..].copy_from_slice(&check);
@@ -402,7 +324,7 @@ mod tests {
 
     #[test]
     fn debug_and_errors_never_show_the_secret() {
-        let token = Token::generate(TokenKind::Client { role: Role::Admin }, AuthorityPin([1; 16]));
+        let token = Token::generate(Enrols::Client(Role::Admin), AuthorityPin([1; 16]));
         let text = token.reveal();
         let shown = format!("{token:?} {:?}", token.verifier());
         let secret = &text[45..70];
@@ -413,16 +335,12 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_roles_are_read_back_from_their_text() {
+    fn ids_are_read_back_from_their_text() {
         for id in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
             assert_eq!(TokenId(id).to_string().parse(), Ok(TokenId(id)));
         }
         for wrong in ["", "t-", "t-0000000000001", "t-000000000000u", "x-0000000000000", "t-00000000000000"] {
             assert!(wrong.parse::<TokenId>().is_err(), "{wrong:?} was taken");
         }
-        for role in Role::ALL {
-            assert_eq!(role.to_string().parse(), Ok(role));
-        }
-        assert!("king".parse::<Role>().is_err());
     }
 }

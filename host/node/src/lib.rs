@@ -12,6 +12,7 @@
 //!   the hash chain that proves that all nodes got the same.
 //! - [`library`]: the components on this node's disk.
 //! - [`workers`]: one thread each for the log, for applying, for queries and for making the tables durable.
+//! - [`desk`]: what the tasks beside the loop work with.
 //! - [`transfer`]: what takes longer than a frame: snapshots and components.
 //! - [`gateway`]: how listeners of other protocols on this node ask the cluster.
 //! - [`recovery`]: from the disks to a node's parts.
@@ -26,6 +27,7 @@
 
 mod control;
 mod core;
+mod desk;
 pub mod enrolment;
 mod error;
 pub mod formation;

@@ -4,8 +4,8 @@
 //! book does not have its leader yet. Names are looked up beside the loop, again and again, because addresses move.
 
 use crate::control::{Control, Founders};
+use crate::desk::{Desk, blocking};
 use crate::formation::resolve;
-use crate::transfer::{Desk, blocking};
 use crate::workers::Word;
 use outboard_net::{Access, Refusal};
 use outboard_raft::NodeId;

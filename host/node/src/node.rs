@@ -1,6 +1,7 @@
 //! One node: opened from its folder, run on threads of its own, stopped or killed by its owner.
 
 use crate::core::{Core, Event, Start};
+use crate::desk::Desk;
 use crate::enrolment::{self, Signer};
 use crate::error::{Halt, HaltKind, StartError};
 use crate::formation::{self, DataFolder};
@@ -13,7 +14,7 @@ use crate::peers::PeerDoor;
 use crate::recovery::{Recovery, raft_config};
 use crate::run::{Ending, Jobs, Loop};
 use crate::settings::{LOG_KEEP_BYTES, NodeSettings};
-use crate::transfer::{Desk, snapshot};
+use crate::transfer::snapshot;
 use crate::workers::append::AppendWorker;
 use crate::workers::apply::ApplyWorker;
 use crate::workers::persist::{self, PersistJob};

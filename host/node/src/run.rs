@@ -3,6 +3,7 @@
 
 use crate::control::Control;
 use crate::core::{Action, Core, Event};
+use crate::desk::Desk;
 use crate::enrolment;
 use crate::error::Halt;
 use crate::gateway::{Ask, Entrance};
@@ -13,7 +14,7 @@ use crate::permission;
 use crate::reply::{GatewayReply, Reply};
 use crate::settings::TICK;
 use crate::transfer::snapshot::Staged;
-use crate::transfer::{self, Desk, component, snapshot};
+use crate::transfer::{self, component, snapshot};
 use crate::workers::append::AppendJob;
 use crate::workers::apply::ApplyJob;
 use crate::workers::{Clock, Word};

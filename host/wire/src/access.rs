@@ -71,6 +71,27 @@ pub enum Enrols {
     Client(Role),
 }
 
+impl Enrols {
+    /// Everything that a token may be for.
+    pub const ALL: [Enrols; 7] = [
+        Enrols::Node(Wish::Voter),
+        Enrols::Node(Wish::Learner),
+        Enrols::Client(Role::Reader),
+        Enrols::Client(Role::Writer),
+        Enrols::Client(Role::Operator),
+        Enrols::Client(Role::Deployer),
+        Enrols::Client(Role::Admin),
+    ];
+
+    /// Whether its holder becomes a node.
+    pub fn is_node(self) -> bool {
+        match self {
+            Enrols::Node(_) => true,
+            Enrols::Client(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Enrols {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

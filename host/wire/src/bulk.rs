@@ -5,6 +5,7 @@ use crate::codec::{self, CodecError};
 use crate::command::{Digest, EngineRecord};
 use crate::peer::WireSnapshotMeta;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The first frame of a bulk stream: what it is for.
 #[derive(Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]
@@ -88,14 +89,28 @@ pub enum BulkReply {
     Authority {
         /// In PEM.
         certificate: String,
-        /// In PEM: a secret.
-        key: String,
+        /// In PEM.
+        key: SecretPem,
     },
     /// Of the listed chunks of a snapshot these are not here: a bit for each, the lowest first.
     Wanted {
         /// As many bytes as there are eights of chunks, rounded up.
         chunks: Vec<u8>,
     },
+    /// This node does not hold the authority's key, so it neither signs nor gives it.
+    NoAuthority,
+    /// This node holds the authority's key and gives it to voters; whoever asks is none.
+    NoVoter,
+}
+
+/// A private key in PEM. Shows nothing of it in `Debug`.
+#[derive(Clone, Eq, PartialEq, Serialize, Deserialize)]
+pub struct SecretPem(pub String);
+
+impl fmt::Debug for SecretPem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a private key")
+    }
 }
 
 /// The outcome of a push.
@@ -139,5 +154,33 @@ impl BulkReply {
     /// From a frame.
     pub fn decode(bytes: &[u8]) -> Result<BulkReply, CodecError> {
         codec::decode_owned(bytes)
+    }
+
+    /// Why this is not what was asked for: the other side's reason, or that it answers something else.
+    pub fn into_refusal(self) -> String {
+        match self {
+            BulkReply::Refused(reason) | BulkReply::Forbidden(reason) => reason,
+            BulkReply::NoAuthority => "it does not hold the authority's key".to_owned(),
+            BulkReply::NoVoter => "the authority's key is for voters".to_owned(),
+            BulkReply::Component { .. }
+            | BulkReply::Pushed(_)
+            | BulkReply::Done
+            | BulkReply::Certified { .. }
+            | BulkReply::Authority { .. }
+            | BulkReply::Wanted { .. } => "it answers something else".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_authoritys_key_is_not_shown_by_debug() {
+        let authority = BulkReply::Authority { certificate: "public".to_owned(), key: SecretPem("hidden".to_owned()) };
+        let shown = format!("{authority:?}");
+        assert!(shown.contains("public") && !shown.contains("hidden"), "{shown}");
+        assert_eq!(BulkReply::decode(&authority.encode()), Ok(authority));
     }
 }

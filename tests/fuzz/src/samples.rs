@@ -3,10 +3,10 @@
 use crate::snapshot;
 use bytes::Bytes;
 use outboard_client::Consistency;
-use outboard_net::{Authority, ClusterId, IdentityKey, JoinAnswer, Token, TokenKind};
+use outboard_net::{Authority, ClusterId, IdentityKey, JoinAnswer, Token};
 use outboard_raft::{Entry, Envelope, Index, Membership, Message, NodeId, Payload, Position, SnapshotMeta, Term};
 use outboard_wire::Blob;
-use outboard_wire::access::{AccessCommand, Enrolment, MemberChange};
+use outboard_wire::access::{AccessCommand, Enrolment, Enrols, MemberChange, Wish};
 use outboard_wire::bulk::{BulkHeader, BulkReply};
 use outboard_wire::client::{Answer, Request, RequestBody, RequestId, Response};
 use outboard_wire::command::{Command, Digest, EngineRecord, EngineVote, Stamped, Upgrade};
@@ -141,7 +141,7 @@ fn join() -> Vec<Sample> {
     let frame = postcard::to_stdvec(&(1u64, vec![3u8; 64], &statement)).expect("plain values are written");
     let admitted = JoinAnswer::Admitted { certificate_pem: "c".into(), ca_pem: "a".into(), members: vec![1, 2] };
     vec![
-        ("token", Token::generate(TokenKind::Voter, authority.pin()).reveal().into_bytes()),
+        ("token", Token::generate(Enrols::Node(Wish::Voter), authority.pin()).reveal().into_bytes()),
         ("certificate-request", request),
         ("statement", statement),
         ("frame", frame),

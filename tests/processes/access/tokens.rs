@@ -3,10 +3,11 @@
 use super::{Fort, Row, text};
 use crate::OUTBOARD;
 use outboard_client::Context;
-use outboard_net::{Authority, ClusterId, Token, TokenKind};
+use outboard_net::{Authority, ClusterId, Token};
 use outboard_node::enrolment::{join_client, join_node};
 use outboard_node::formation::{Planned, form};
 use outboard_tests::{Program, Running, free_addresses, wait_for};
+use outboard_wire::access::{Enrols, Role, Wish};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -121,10 +122,10 @@ fn swapped(good: &str) -> String {
 
 fn tokens_that_let_nobody_in(fort: &Fort, good: &str, [expired, revoked, used_up, used_up_client]: &[&str; 4]) {
     let elsewhere = Authority::create(ClusterId::random()).expect("an authority");
-    let never_made = Token::generate(TokenKind::Voter, fort.authority.pin()).reveal();
-    let never_made_client = TokenKind::Client { role: outboard_net::Role::Admin };
+    let never_made = Token::generate(Enrols::Node(Wish::Voter), fort.authority.pin()).reveal();
+    let never_made_client = Enrols::Client(Role::Admin);
     let never_made_client = Token::generate(never_made_client, fort.authority.pin()).reveal();
-    let of_another_cluster = Token::generate(TokenKind::Voter, elsewhere.pin()).reveal();
+    let of_another_cluster = Token::generate(Enrols::Node(Wish::Voter), elsewhere.pin()).reveal();
     let make_another = "outboard token create";
     let node = ["--advertise", "db.example:4412"];
     let lines = [

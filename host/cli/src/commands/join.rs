@@ -58,11 +58,11 @@ pub(crate) fn run(global: &Global, args: JoinArgs, out: &mut Output) -> Result<(
         None => start.token()?,
     };
     let token = token.ok_or_else(|| Failure::new(Code::Usage, "which token?").help("outboard token create"))?;
-    if token.kind().is_node() {
+    if token.enrols().is_node() {
         return start::run(start.joining(seed, data_dir()?), Some(token), global);
     }
     if let Some(flag) = node_only {
-        let text = format!("this token is for a {}, and {flag} is for a node", token.kind());
+        let text = format!("this token is for a {}, and {flag} is for a node", token.enrols());
         return Err(Failure::new(Code::Usage, text).help("leave it out, or for a node: outboard token create"));
     }
     let runtime = start::runtime()?;
@@ -360,14 +360,15 @@ fn not_joined(error: EnrolError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use outboard_net::{Authority, ClusterId, Role, TokenKind};
+    use outboard_net::{Authority, ClusterId};
+    use outboard_wire::access::{Enrols, Role};
 
     #[test]
     fn a_context_that_is_there_is_kept_and_only_the_same_line_finds_it() {
         let ours = Authority::create(ClusterId::random()).expect("an authority");
         let other = Authority::create(ClusterId::random()).expect("an authority");
         let known = Context::new(vec!["h:1".into()], ours.issue_client("ana").expect("signed"));
-        let token = |authority: &Authority| Token::generate(TokenKind::Client { role: Role::Reader }, authority.pin());
+        let token = |authority: &Authority| Token::generate(Enrols::Client(Role::Reader), authority.pin());
         let judge = |authority, name| check_context(&known, Path::new("x.toml"), &token(authority), name);
         assert!(judge(&ours, "").is_ok() && judge(&ours, "ana").is_ok());
         let refused = judge(&ours, "bob").expect_err("another client");

@@ -10,7 +10,7 @@ use crate::table::{Align, columns};
 use crate::{json, session, units};
 use clap::{Args, Subcommand};
 use outboard_client::{Client, ClientError, Context};
-use outboard_net::{Role as Word, TOKEN_USES_MAX, Token, TokenId, TokenKind};
+use outboard_net::{TOKEN_USES_MAX, Token, TokenId};
 use outboard_wire::access::{Enrols, Role, TokenInfo, TokenSpec, Wish};
 use outboard_wire::limits::TOKEN_LASTS_MS_MAX;
 use serde_json::json;
@@ -129,7 +129,7 @@ pub(crate) async fn create(
     lasts: Duration,
     uses: u32,
 ) -> Result<Token, Failure> {
-    let token = Token::generate(kind(enrols), context.credentials.authority_pin());
+    let token = Token::generate(enrols, context.credentials.authority_pin());
     let lasts_ms = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
     let spec = TokenSpec { id: token.id().0, verifier: token.verifier().0, enrols, lasts_ms, uses };
     client.create_token(spec).await.map_err(refused)?;
@@ -141,22 +141,6 @@ fn refused(error: ClientError) -> Failure {
     let is_conflict = matches!(error, ClientError::Conflict(_));
     let failure = Failure::from(error);
     if is_conflict { failure.help("outboard token list") } else { failure }
-}
-
-fn kind(enrols: Enrols) -> TokenKind {
-    match enrols {
-        Enrols::Node(Wish::Voter) => TokenKind::Voter,
-        Enrols::Node(Wish::Learner) => TokenKind::Learner,
-        Enrols::Client(role) => TokenKind::Client {
-            role: match role {
-                Role::Reader => Word::Reader,
-                Role::Writer => Word::Writer,
-                Role::Operator => Word::Operator,
-                Role::Deployer => Word::Deployer,
-                Role::Admin => Word::Admin,
-            },
-        },
-    }
 }
 
 async fn list(global: &Global, out: &mut Output) -> Result<(), Failure> {

@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use outboard_net::{
     Admitted, Authority, ClientConnection, Credentials, IdentityKey, JoinAnswer, JoinError, JoinOffer, JoinRefusal,
-    JoinRequest, Limits, Net, Options, Permit, Principal, Role, Token, TokenId, TokenKind, TokenRecord, Validity, fuzz,
-    join,
+    JoinRequest, Limits, Net, Options, Permit, Principal, Token, TokenId, TokenRecord, Validity, fuzz, join,
 };
 use outboard_raft::NodeId;
+use outboard_wire::access::{Enrols, Role, Wish};
 use quinn::crypto::rustls::QuicServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
@@ -24,7 +24,7 @@ const HOUR_MS: u64 = 3_600_000;
 #[tokio::test]
 async fn a_node_with_a_token_comes_in_and_is_a_peer_from_then_on() {
     let registrar = Registrar::start().await;
-    let token = registrar.token(TokenKind::Voter, 1);
+    let token = registrar.token(Enrols::Node(Wish::Voter), 1);
     let key = key();
     let admitted = soon(join(registrar.address, &token, offer(&key))).await.expect("it comes in");
     assert_eq!(admitted.members, "n1=here");
@@ -40,7 +40,7 @@ async fn a_node_with_a_token_comes_in_and_is_a_peer_from_then_on() {
 #[tokio::test]
 async fn a_client_with_a_token_comes_in_under_its_name_and_can_ask() {
     let registrar = Registrar::start().await;
-    let token = registrar.token(TokenKind::Client { role: Role::Writer }, 1);
+    let token = registrar.token(Enrols::Client(Role::Writer), 1);
     let key = key();
     let offer = JoinOffer { key: &key, cluster: None, name: "ana".into(), advertised: "".into(), details: vec![] };
     let admitted = soon(join(registrar.address, &token, offer)).await.expect("it comes in");
@@ -51,7 +51,7 @@ async fn a_client_with_a_token_comes_in_under_its_name_and_can_ask() {
 #[tokio::test]
 async fn the_same_key_gets_the_same_again_though_the_token_is_used_up_and_expired() {
     let registrar = Registrar::start().await;
-    let token = registrar.token(TokenKind::Learner, 1);
+    let token = registrar.token(Enrols::Node(Wish::Learner), 1);
     let dir = tempfile::tempdir().expect("a folder");
     let id_of = async || {
         // As a program that was stopped and run again would: the key waits in the folder.
@@ -75,7 +75,7 @@ async fn the_same_key_gets_the_same_again_though_the_token_is_used_up_and_expire
 async fn who_has_no_good_token_stays_out_and_is_told_why() {
     let registrar = Registrar::start().await;
     let pin = registrar.authority.pin();
-    let voter = TokenKind::Voter;
+    let voter = Enrols::Node(Wish::Voter);
 
     let unknown = Token::generate(voter, pin);
     assert_refused(&registrar, &unknown, JoinRefusal::UnknownToken).await;
@@ -107,13 +107,13 @@ async fn assert_refused(registrar: &Registrar, token: &Token, why: JoinRefusal) 
 #[tokio::test]
 async fn a_joiner_says_nothing_to_a_cluster_whose_authority_is_not_the_tokens() {
     let registrar = Registrar::start().await;
-    let foreign = Token::generate(TokenKind::Voter, authority().pin());
+    let foreign = Token::generate(Enrols::Node(Wish::Voter), authority().pin());
     let wrong = soon(join(registrar.address, &foreign, offer(&key()))).await.expect_err("another cluster");
     assert!(matches!(&wrong, JoinError::WrongAuthority { address } if *address == registrar.address), "{wrong}");
     // Likewise when somebody in the way shows the right authority's certificate, but has no certificate under it.
     let rogue = authority().issue_node(NodeId(1)).expect("a certificate");
     let (address, _heard) = impostor(&rogue, registrar.authority.certificate_pem()).await;
-    let token = registrar.token(TokenKind::Voter, 1);
+    let token = registrar.token(Enrols::Node(Wish::Voter), 1);
     let wrong = soon(join(address, &token, offer(&key()))).await.expect_err("an impostor");
     assert!(matches!(&wrong, JoinError::NodeCertificate { .. }), "{wrong}");
     assert_eq!(registrar.net.counters().joins, 0);
@@ -122,7 +122,7 @@ async fn a_joiner_says_nothing_to_a_cluster_whose_authority_is_not_the_tokens() 
 #[tokio::test]
 async fn a_client_of_the_cluster_and_an_expired_node_can_not_play_the_node() {
     let authority = authority();
-    let token = Token::generate(TokenKind::Voter, authority.pin());
+    let token = Token::generate(Enrols::Node(Wish::Voter), authority.pin());
     let client = authority.issue_client("eve").expect("a certificate");
     let day = Duration::from_secs(24 * 3_600);
     let past = Validity { from: SystemTime::now() - 2 * day, until: SystemTime::now() - day };
@@ -137,7 +137,7 @@ async fn a_client_of_the_cluster_and_an_expired_node_can_not_play_the_node() {
 #[tokio::test]
 async fn a_joiner_that_belongs_to_another_cluster_notices_before_it_says_anything() {
     let registrar = Registrar::start().await;
-    let token = registrar.token(TokenKind::Voter, 1);
+    let token = registrar.token(Enrols::Node(Wish::Voter), 1);
     let (key, here) = (key(), authority().cluster());
     let offer = JoinOffer { cluster: Some(here), ..offer(&key) };
     let wrong = soon(join(registrar.address, &token, offer)).await.expect_err("it belongs elsewhere");
@@ -149,7 +149,7 @@ async fn a_joiner_that_belongs_to_another_cluster_notices_before_it_says_anythin
 #[tokio::test]
 async fn a_proof_from_one_connection_is_worth_nothing_on_another() {
     let registrar = Registrar::start().await;
-    let token = registrar.token(TokenKind::Voter, 1);
+    let token = registrar.token(Enrols::Node(Wish::Voter), 1);
     // A node that was removed still has a certificate that holds; somebody joins at it, and it passes on what it hears.
     let removed = registrar.authority.issue_node(NodeId(9)).expect("a certificate");
     let (address, heard) = impostor(&removed, registrar.authority.certificate_pem()).await;
@@ -170,7 +170,7 @@ async fn a_proof_from_one_connection_is_worth_nothing_on_another() {
 #[tokio::test]
 async fn nothing_in_a_request_can_be_changed_on_its_way() {
     let registrar = Registrar::start().await;
-    let token = registrar.token(TokenKind::Voter, 1);
+    let token = registrar.token(Enrols::Node(Wish::Voter), 1);
     let removed = registrar.authority.issue_node(NodeId(9)).expect("a certificate");
     let (address, heard) = impostor(&removed, registrar.authority.certificate_pem()).await;
     let victim = key();
@@ -191,7 +191,7 @@ async fn nothing_in_a_request_can_be_changed_on_its_way() {
 async fn an_address_that_only_the_joiner_reaches_is_refused_when_the_others_are_elsewhere() {
     let registrar = Registrar::start().await;
     *registrar.members.lock().expect("whole") = vec!["10.0.0.5:4410".to_string()];
-    let token = registrar.token(TokenKind::Voter, 1);
+    let token = registrar.token(Enrols::Node(Wish::Voter), 1);
     let refused = soon(join(registrar.address, &token, offer(&key()))).await.expect_err("nobody reaches it");
     let expected = JoinRefusal::Loopback { advertised: "127.0.0.1:1".to_string() };
     assert!(matches!(&refused, JoinError::Refused(told) if *told == expected), "{refused}");
@@ -204,7 +204,7 @@ async fn an_address_that_only_the_joiner_reaches_is_refused_when_the_others_are_
 #[tokio::test]
 async fn a_senseless_offer_is_refused_before_the_node_is_asked() {
     let registrar = Registrar::start().await;
-    let token = registrar.token(TokenKind::Voter, 1);
+    let token = registrar.token(Enrols::Node(Wish::Voter), 1);
     let key = key();
     let bad_name = JoinOffer { name: "a b".to_string(), ..offer(&key) };
     let refused = soon(join(registrar.address, &token, bad_name)).await.expect_err("no name");
@@ -229,7 +229,7 @@ async fn garbage_on_the_join_stream_costs_its_connection_only() {
         assert_eq!(Raw::dial(&registrar).await.ask(bytes).await, None, "case {count}");
         until(|| registrar.net.counters().malformed == count as u64 + 1).await;
     }
-    let token = registrar.token(TokenKind::Voter, 1);
+    let token = registrar.token(Enrols::Node(Wish::Voter), 1);
     soon(join(registrar.address, &token, offer(&key()))).await.expect("a good one comes in");
 }
 
@@ -237,7 +237,7 @@ async fn garbage_on_the_join_stream_costs_its_connection_only() {
 async fn joiners_beyond_the_limit_are_told_so_and_harm_nobody_else() {
     let registrar = Registrar::start_with(Limits { joins_max: 2, ..Limits::default() }).await;
     let (first, _second) = (Raw::dial(&registrar).await, Raw::dial(&registrar).await);
-    let token = registrar.token(TokenKind::Voter, u32::MAX);
+    let token = registrar.token(Enrols::Node(Wish::Voter), u32::MAX);
     // A connection stands for the joiner before it does for the node.
     let busy = async { while !matches!(try_join(&registrar, &token).await, Err(JoinError::Busy { .. })) {} };
     soon(busy).await;
@@ -311,7 +311,7 @@ async fn nobody_without_a_certificate_gets_anything_but_a_join() {
 #[tokio::test]
 async fn nobody_there_another_program_and_a_node_without_joins_are_told_apart() {
     let authority = authority();
-    let token = Token::generate(TokenKind::Voter, authority.pin());
+    let token = Token::generate(Enrols::Node(Wish::Voter), authority.pin());
     let silent = socket();
     let address = silent.local_addr().expect("it is bound");
     let nobody = soon(join(address, &token, offer(&key()))).await.expect_err("nobody listens");
@@ -327,7 +327,7 @@ async fn nobody_there_another_program_and_a_node_without_joins_are_told_apart() 
 #[tokio::test]
 async fn a_node_that_drops_a_request_or_answers_for_somebody_else_is_told_apart_from_a_refusal() {
     let (authority, other) = (authority(), authority());
-    let token = Token::generate(TokenKind::Voter, authority.pin());
+    let token = Token::generate(Enrols::Node(Wish::Voter), authority.pin());
     let (joins, mut asked) = mpsc::channel(1);
     let credentials = authority.issue_node(NodeId(1)).expect("a certificate");
     let (events, _inbox) = mpsc::channel(16);
@@ -360,7 +360,7 @@ async fn a_node_that_drops_a_request_or_answers_for_somebody_else_is_told_apart_
 
 #[test]
 fn what_is_secret_is_shown_nowhere() {
-    let token = Token::generate(TokenKind::Voter, authority().pin());
+    let token = Token::generate(Enrols::Node(Wish::Voter), authority().pin());
     let key = key();
     let shown = format!("{token:?} {key:?} {:?} {:?}", offer(&key), TokenRecord::of(&token, 1, 1));
     assert!(!shown.contains("PRIVATE") && !shown.contains(&token.reveal()[40..]), "{shown}");
@@ -423,8 +423,8 @@ impl Registrar {
         registrar
     }
 
-    fn token(&self, kind: TokenKind, uses: u32) -> Token {
-        let token = Token::generate(kind, self.authority.pin());
+    fn token(&self, enrols: Enrols, uses: u32) -> Token {
+        let token = Token::generate(enrols, self.authority.pin());
         self.add(TokenRecord::of(&token, self.now() + HOUR_MS, uses));
         // As somebody would paste it.
         Token::parse(&token.reveal()).expect("a token is read back")
@@ -476,9 +476,9 @@ impl Desk {
             Ok(Permit::New) => {
                 let next = 2 + records.values().map(|record| record.used_by.len() as u64).sum::<u64>();
                 let record = records.get_mut(&join.token()).expect("it was judged");
-                let principal = match record.kind {
-                    TokenKind::Voter | TokenKind::Learner => Principal::Node(NodeId(next)),
-                    TokenKind::Client { .. } => Principal::Client { name: join.name().to_string() },
+                let principal = match record.enrols {
+                    Enrols::Node(_) => Principal::Node(NodeId(next)),
+                    Enrols::Client(_) => Principal::Client { name: join.name().to_string() },
                 };
                 record.use_up(join.key_hash(), principal.clone());
                 principal

@@ -11,10 +11,10 @@
 
 use super::directory::{Directory, NotListed};
 use super::{damaged, key_of, number_of, read_all};
-use outboard_net::{JoinRefusal, KeyHash, Permit, Principal, TokenId, TokenKind, TokenRecord, Verifier};
+use outboard_net::{JoinRefusal, KeyHash, Permit, Principal, TokenId, TokenRecord, Verifier};
 use outboard_store::{StoreError, Table, Transaction, View};
 use outboard_wire::access::{
-    AccessLists, ClientEntry, EnrolRefusal, Enrolled, Enrolment, Enrols, Role, TokenInfo, TokenSpec, Wish,
+    AccessLists, ClientEntry, EnrolRefusal, Enrolled, Enrolment, Enrols, Role, TokenInfo, TokenSpec,
 };
 use outboard_wire::client::Response;
 use outboard_wire::limits::{CLIENTS_MAX, TOKEN_KEPT_MS, TOKEN_LASTS_MS_MAX, TOKEN_USES_ALL_MAX, TOKENS_MAX};
@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const TOKENS: Table = Table::control(6);
 const CLIENTS: Table = Table::control(7);
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// The client that `cluster init` makes.
 pub(crate) const ADMIN: &str = "admin";
 
@@ -85,7 +85,7 @@ impl Permissions {
     pub(crate) fn lists(&self, now_ms: u64) -> AccessLists {
         let token = |(id, record): (&u64, &TokenRecord)| TokenInfo {
             id: *id,
-            enrols: to_enrols(record.kind),
+            enrols: record.enrols,
             left_ms: record.expires_ms.saturating_sub(now_ms),
             uses_left: record.uses_left,
             used_by: record.used_by.values().map(Principal::to_string).collect(),
@@ -123,8 +123,8 @@ impl Permissions {
         if !(1..=TOKEN_LASTS_MS_MAX).contains(&spec.lasts_ms) {
             return Ok(refused("a token lasts for 1 ms to 30 days".to_owned()));
         }
-        let (kind, expires_ms) = (to_kind(spec.enrols), now_ms.saturating_add(spec.lasts_ms));
-        let record = TokenRecord::new(TokenId(spec.id), Verifier(spec.verifier), kind, expires_ms, spec.uses);
+        let expires_ms = now_ms.saturating_add(spec.lasts_ms);
+        let record = TokenRecord::new(TokenId(spec.id), Verifier(spec.verifier), spec.enrols, expires_ms, spec.uses);
         txn.put(TOKENS, &key_of(spec.id), encode(&record))?;
         self.tokens.insert(spec.id, record);
         Ok(Response::Done)
@@ -169,7 +169,7 @@ impl Permissions {
                 let again = self.resume(&principal, directory);
                 return Ok(again.map_or(Response::EnrolRefused(EnrolRefusal::Removed), Response::Enrolled));
             }
-            Ok(Permit::New) => match to_enrols(record.kind) {
+            Ok(Permit::New) => match record.enrols {
                 Enrols::Node(wish) => match directory.add(&enrolment.name, &enrolment.address, wish, txn)? {
                     Ok(node) => {
                         let name = directory.get(node).map_or_else(String::new, |listed| listed.name.clone());
@@ -278,38 +278,6 @@ pub(crate) fn principal_of(enrolled: &Enrolled) -> Principal {
     }
 }
 
-fn to_kind(enrols: Enrols) -> TokenKind {
-    use outboard_net::Role as Word;
-    match enrols {
-        Enrols::Node(Wish::Voter) => TokenKind::Voter,
-        Enrols::Node(Wish::Learner) => TokenKind::Learner,
-        Enrols::Client(role) => TokenKind::Client {
-            role: match role {
-                Role::Reader => Word::Reader,
-                Role::Writer => Word::Writer,
-                Role::Operator => Word::Operator,
-                Role::Deployer => Word::Deployer,
-                Role::Admin => Word::Admin,
-            },
-        },
-    }
-}
-
-fn to_enrols(kind: TokenKind) -> Enrols {
-    use outboard_net::Role as Word;
-    match kind {
-        TokenKind::Voter => Enrols::Node(Wish::Voter),
-        TokenKind::Learner => Enrols::Node(Wish::Learner),
-        TokenKind::Client { role } => Enrols::Client(match role {
-            Word::Reader => Role::Reader,
-            Word::Writer => Role::Writer,
-            Word::Operator => Role::Operator,
-            Word::Deployer => Role::Deployer,
-            Word::Admin => Role::Admin,
-        }),
-    }
-}
-
 fn encode(value: &impl Serialize) -> Vec<u8> {
     postcard::to_extend(value, vec![VERSION]).expect("postcard knows all shapes of tokens and clients")
 }
@@ -327,6 +295,7 @@ mod tests {
     use crate::control::directory::Founders;
     use outboard_raft::NodeId;
     use outboard_store::{MemoryStore, Store};
+    use outboard_wire::access::Wish;
 
     const HOUR: u64 = 3_600_000;
 

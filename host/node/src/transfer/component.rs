@@ -1,18 +1,17 @@
 //! Components on their way: pushed by a client, fetched by nodes that lack one.
 
-use super::{Desk, answer, blocking};
+use super::answer;
 use crate::core::{Event, Verdict};
+use crate::desk::{Desk, Stopping, blocking};
 use crate::inspect::record;
 use crate::library::{InsertError, Library};
-use crate::reply::Reply;
 use outboard_net::{BulkStream, NetError};
 use outboard_raft::NodeId;
 use outboard_wire::bulk::{BulkHeader, BulkReply, Pushed, Readiness};
-use outboard_wire::client::{Request, RequestBody, Response};
+use outboard_wire::client::{RequestBody, Response};
 use outboard_wire::command::{Command, Digest, EngineRecord, Stamped};
 use outboard_wire::limits::COMPONENT_BYTES_MAX;
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 /// How long to wait before an engine is staged again.
@@ -71,7 +70,7 @@ async fn every_word(desk: &Desk, digest: Digest, deadline: Instant) -> Result<Ve
         }
         match timeout_at(give_up.min(now + LOOK_AGAIN), control.changed()).await {
             Ok(Ok(())) | Err(_) => {}
-            Ok(Err(_)) => return Err("the node is stopping".into()),
+            Ok(Err(_)) => return Err(Stopping.to_string()),
         }
     }
 }
@@ -88,22 +87,14 @@ async fn stage(desk: &Desk, engine: &EngineRecord, deadline: Instant) -> Result<
                 tokio::time::sleep(STAGE_AGAIN).await;
             }
             Ok(other) => return Err(format!("the engine could not be staged: {other:?}")),
-            Err(_) => return Err("the node is stopping".into()),
+            Err(stopping) => return Err(stopping.to_string()),
         }
     }
 }
 
-async fn try_stage(
-    desk: &Desk,
-    engine: &EngineRecord,
-    timeout: Duration,
-) -> Result<Response, oneshot::error::RecvError> {
-    let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+async fn try_stage(desk: &Desk, engine: &EngineRecord, timeout: Duration) -> Result<Response, Stopping> {
     let command = Stamped { time_ms: 0, command: Command::EngineStage(engine.clone()) }.encode().into();
-    let request = Request { timeout_ms, body: RequestBody::Control { command } };
-    let (waiting, answered) = oneshot::channel();
-    desk.words.event(Event::Request { request, encoded: None, reply: Reply::Local(waiting) });
-    answered.await
+    desk.request(RequestBody::Control { command }, timeout).await
 }
 
 /// Another node lacks a component.
@@ -151,23 +142,13 @@ async fn try_here(library: Library, component: Vec<u8>) -> Verdict {
 }
 
 async fn fetch(desk: &Desk, peer: NodeId, engine: &EngineRecord) -> Result<Vec<u8>, String> {
-    let told = |error: NetError| error.to_string();
-    let header = BulkHeader::Fetch { digest: engine.digest }.encode().into();
-    let mut stream = desk.net.open_bulk(peer, header).await.map_err(told)?;
-    stream.finish().await.map_err(told)?;
-    let frame = stream.read_frame().await.map_err(told)?.ok_or("no answer")?;
-    let bytes = match BulkReply::decode(&frame).map_err(|error| error.to_string())? {
-        BulkReply::Component { bytes } if bytes <= COMPONENT_BYTES_MAX as u64 => bytes,
-        BulkReply::Component { bytes } => return Err(format!("{bytes} bytes are too many")),
-        BulkReply::Refused(reason) => return Err(reason),
-        BulkReply::Pushed(_)
-        | BulkReply::Done
-        | BulkReply::Wanted { .. }
-        | BulkReply::Forbidden(_)
-        | BulkReply::Certified { .. }
-        | BulkReply::Authority { .. } => return Err("an answer to something else".into()),
-    };
-    let component = read_exactly(&mut stream, bytes).await.map_err(told)?.ok_or("it ended early")?;
+    let (reply, mut stream) = desk.ask(peer, BulkHeader::Fetch { digest: engine.digest }).await?;
+    let BulkReply::Component { bytes } = reply else { return Err(reply.into_refusal()) };
+    if bytes > COMPONENT_BYTES_MAX as u64 {
+        return Err(format!("{bytes} bytes are too many"));
+    }
+    let component =
+        read_exactly(&mut stream, bytes).await.map_err(|error| error.to_string())?.ok_or("it ended early")?;
     if *blake3::hash(&component).as_bytes() != engine.digest.0 {
         return Err("its bytes have another digest".into());
     }

@@ -4,47 +4,11 @@
 pub(crate) mod component;
 pub(crate) mod snapshot;
 
-use crate::control::Control;
+use crate::desk::Desk;
 use crate::enrolment;
-use crate::enrolment::Signer;
-use crate::library::Library;
 use crate::permission;
-use crate::workers::{Slot, Words};
-use outboard_net::{BulkStream, Net, NetError, Principal};
-use outboard_raft::NodeId;
+use outboard_net::{BulkStream, NetError, Principal};
 use outboard_wire::bulk::{BulkHeader, BulkReply};
-use std::path::PathBuf;
-use std::sync::Arc;
-use tokio::sync::watch;
-
-/// What transfers need of the node.
-#[derive(Clone)]
-pub(crate) struct Desk {
-    pub(crate) id: NodeId,
-    pub(crate) net: Arc<Net>,
-    pub(crate) library: Library,
-    pub(crate) words: Words,
-    pub(crate) slot: Slot,
-    pub(crate) control: watch::Receiver<Arc<Control>>,
-    /// The authority, if this node signs.
-    pub(crate) signer: Signer,
-    /// Where incoming snapshots are staged.
-    pub(crate) incoming: PathBuf,
-    /// Held while one comes in.
-    pub(crate) receiving: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl Desk {
-    /// The other nodes that this one dials.
-    pub(crate) fn peers(&self) -> Vec<NodeId> {
-        self.net.links().into_iter().map(|link| link.peer).collect()
-    }
-
-    /// It is this node, or there is a connection to it now.
-    pub(crate) fn is_connected(&self, node: NodeId) -> bool {
-        node == self.id || self.net.links().iter().any(|link| link.peer == node && link.round_trip.is_some())
-    }
-}
 
 /// Serves a bulk stream that somebody opened.
 pub(crate) async fn serve(desk: Desk, mut stream: BulkStream) {
@@ -85,12 +49,4 @@ pub(crate) async fn serve(desk: Desk, mut stream: BulkStream) {
 pub(crate) async fn answer(stream: &mut BulkStream, reply: BulkReply) -> Result<(), NetError> {
     stream.write_frame(reply.encode().into()).await?;
     stream.finish().await
-}
-
-/// Runs what blocks on a thread of its own.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }

@@ -19,8 +19,9 @@
 mod chunks;
 mod frames;
 
-use super::{Desk, answer, blocking};
+use super::answer;
 use crate::core::Event;
+use crate::desk::{Desk, blocking};
 use crate::settings::SNAPSHOT_BYTES_PER_SECOND;
 use bytes::Bytes;
 use chunks::{Arriving, CHUNKS_MAX, HASHES_MAX, LIST, Manifest};
@@ -65,29 +66,15 @@ async fn stream_out(
     let header = BulkHeader::Snapshot { term: request.term.0, meta: meta.into() };
     let mut stream = desk.net.open_bulk(request.to, header.encode().into()).await.map_err(text)?;
     let chunks = send_list(&mut stream, view.clone().records()).await?;
-    let wanted = match read_reply(&mut stream).await? {
-        BulkReply::Wanted { chunks: wanted } if wanted.len() == chunks.div_ceil(8) => wanted,
-        BulkReply::Refused(reason) => return Err(reason),
-        BulkReply::Wanted { .. }
-        | BulkReply::Component { .. }
-        | BulkReply::Pushed(_)
-        | BulkReply::Done
-        | BulkReply::Forbidden(_)
-        | BulkReply::Certified { .. }
-        | BulkReply::Authority { .. } => return Err("an answer to something else".into()),
-    };
+    let reply = read_reply(&mut stream).await?;
+    let BulkReply::Wanted { chunks: wanted } = reply else { return Err(reply.into_refusal()) };
+    if wanted.len() != chunks.div_ceil(8) {
+        return Err("it wants other chunks than there are".to_owned());
+    }
     let sent = send_wanted(&mut stream, view.records(), &wanted).await?;
     stream.finish().await.map_err(text)?;
-    match read_reply(&mut stream).await? {
-        BulkReply::Done => Ok((sent, chunks)),
-        BulkReply::Refused(reason) => Err(reason),
-        BulkReply::Wanted { .. }
-        | BulkReply::Component { .. }
-        | BulkReply::Pushed(_)
-        | BulkReply::Forbidden(_)
-        | BulkReply::Certified { .. }
-        | BulkReply::Authority { .. } => Err("an answer to something else".into()),
-    }
+    let reply = read_reply(&mut stream).await?;
+    if reply == BulkReply::Done { Ok((sent, chunks)) } else { Err(reply.into_refusal()) }
 }
 
 async fn read_reply(stream: &mut BulkStream) -> Result<BulkReply, String> {

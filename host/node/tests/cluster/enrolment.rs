@@ -118,7 +118,7 @@ async fn a_token_lets_in_whom_it_says_once_and_nobody_by_another_way() {
     world.try_join(1, &token, "a").await.expect("let in");
     world.try_join(1, &token, "a").await.expect("let in again");
     assert_eq!(refusal(world.try_join(1, &token, "b").await.expect_err("used up")), JoinRefusal::UsedUp);
-    let unknown = outboard_net::Token::generate(token.kind(), token.pin());
+    let unknown = outboard_net::Token::generate(token.enrols(), token.pin());
     let refused = refusal(world.try_join(1, &unknown, "b").await.expect_err("unknown"));
     assert_eq!(refused, JoinRefusal::UnknownToken);
     let elsewhere = other.try_join(1, &token, "b").await.expect_err("another cluster");
@@ -419,7 +419,7 @@ async fn a_token_is_unknown_only_where_somebody_leads_who_knows() {
     let mut world = World::start(3, outboard_embedded::KV).await;
     world.ask(1, &["SET", "k", "v"]).await;
     let good = world.token(VOTER, 1).await;
-    let unknown = outboard_net::Token::generate(good.kind(), good.pin());
+    let unknown = outboard_net::Token::generate(good.enrols(), good.pin());
     for node in [1, 2, 3] {
         let refused = world.try_join(node, &unknown, "guesser").await.expect_err("nobody made it");
         assert_eq!(refusal(refused), JoinRefusal::UnknownToken);

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use outboard_client::{Client, Context, Options};
-use outboard_net::{ClientConnection, Credentials, Token, TokenKind};
+use outboard_net::{ClientConnection, Credentials, Token};
 use outboard_node::enrolment::{EnrolError, join_client, join_node};
 use outboard_node::formation::{Planned, form};
 use outboard_node::{Durability, LogCare, Node, NodeSettings};
-use outboard_wire::access::{AccessCommand, Enrols, MemberChange, MemberInfo, Role, Standing, TokenSpec, Wish};
+use outboard_wire::access::{AccessCommand, Enrols, MemberChange, MemberInfo, Standing, TokenSpec};
 use outboard_wire::bulk::{BulkHeader, BulkReply, Readiness};
 use outboard_wire::client::{Answer, Consistency, Request, RequestBody, RequestId, Response};
 use outboard_wire::status::{Agreement, ClusterStatus, NodeStatus};
@@ -65,13 +65,7 @@ impl World {
 
     /// A token of this cluster, known to it.
     pub(crate) async fn token(&mut self, enrols: Enrols, uses: u32) -> Token {
-        let kind = match enrols {
-            Enrols::Node(Wish::Voter) => TokenKind::Voter,
-            Enrols::Node(Wish::Learner) => TokenKind::Learner,
-            Enrols::Client(Role::Reader) => TokenKind::Client { role: outboard_net::Role::Reader },
-            Enrols::Client(_) => TokenKind::Client { role: outboard_net::Role::Writer },
-        };
-        let token = Token::generate(kind, self.admin.authority_pin());
+        let token = Token::generate(enrols, self.admin.authority_pin());
         let (id, verifier) = (token.id().0, token.verifier().0);
         let spec = TokenSpec { id, verifier, enrols, lasts_ms: 3_600_000, uses };
         let asked = self.running()[0];
