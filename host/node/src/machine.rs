@@ -223,6 +223,19 @@ impl Machine {
         })
     }
 
+    /// The answer to whoever waits for an entry that was not applied here because a snapshot has taken its place: what its session knows
+    /// of it, else that nobody knows.
+    pub(crate) fn recall(&self, entry: &Entry) -> Response {
+        let unknown =
+            || Response::Unknown("a snapshot with its outcome has come before it was applied on this node".into());
+        let bytes = match &entry.payload {
+            Payload::Noop | Payload::Membership(_) => return Response::Done,
+            Payload::Command(bytes) => bytes,
+        };
+        let id = Stamped::decode(bytes).ok().and_then(|stamped| stamped.command.request_id());
+        id.and_then(|id| self.sessions.recall(id)).unwrap_or_else(unknown)
+    }
+
     /// Replaces everything by a snapshot.
     pub(crate) fn install(&mut self, meta: &SnapshotMeta, mut records: Records) -> Result<Applied, Halt> {
         self.store.install(meta.position.index.0, &mut records)?;

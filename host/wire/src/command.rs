@@ -74,6 +74,26 @@ pub enum Command<'a> {
     Access(AccessCommand),
 }
 
+impl Command<'_> {
+    /// Its name in its session, if it is to be done once.
+    pub fn request_id(&self) -> Option<RequestId> {
+        match self {
+            Command::EngineOnce { id, .. } => Some(*id),
+            Command::Transaction { id, .. } => *id,
+            Command::Engine(_)
+            | Command::Genesis(_)
+            | Command::EngineStage(_)
+            | Command::EngineVote(_)
+            | Command::Upgrade(_)
+            | Command::Watch { .. }
+            | Command::Unwatch { .. }
+            | Command::SessionOpen
+            | Command::SessionClose { .. }
+            | Command::Access(_) => None,
+        }
+    }
+}
+
 /// The name of a request within a session (Ongaro's thesis, section 6.3): the same for each attempt at it, so that it is
 /// done once and answered alike each time.
 #[derive(Copy, Clone, Eq, PartialEq, Debug, Serialize, Deserialize)]

@@ -109,6 +109,12 @@ fn seed_127767_a_removed_node_is_not_let_in_again_by_a_leader_whose_tables_are_b
     assert_holds(127_767);
 }
 
+/// The node's own: `writes_that_wait_for_slow_tables_are_answered_when_a_snapshot_overtakes_them`.
+#[test]
+fn seed_315991_who_waits_for_slow_tables_is_answered_when_a_snapshot_overtakes_them() {
+    assert_holds(315_991);
+}
+
 /// Every broken rule is found within some seeds, by a check that has to do with it.
 #[test]
 fn every_rule_that_a_world_breaks_on_purpose_is_found() {

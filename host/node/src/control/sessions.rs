@@ -143,6 +143,11 @@ impl Sessions {
         }
     }
 
+    /// The kept reply of a request that is known to be done. The session is not used by that.
+    pub(crate) fn recall(&self, id: RequestId) -> Option<Response> {
+        self.open.get(&id.session)?.replies.get(&id.sequence).cloned()?
+    }
+
     /// The outcome of a request that [`Sessions::on_request`] said to do.
     pub(crate) fn keep(&mut self, id: RequestId, response: &Response) {
         let session = self.open.get_mut(&id.session).expect("it was there when the request was looked at");

@@ -117,12 +117,15 @@ impl ApplyWorker {
         }
     }
 
-    /// What waited to be applied is in the snapshot; those who wait for it get no better answer than that.
+    /// What waited to be applied is in the snapshot: it is answered from there.
     fn install(&mut self, meta: SnapshotMeta, staged: Staged) -> Result<(), Halt> {
-        self.queue.clear();
         self.stalled = false;
         let applied = self.machine.install(&meta, staged.records())?;
         staged.remove();
+        for Ordered { entry, reply } in self.queue.drain(..) {
+            assert!(entry.index <= meta.position.index, "a snapshot holds all that is committed here");
+            reply.send(self.machine.recall(&entry));
+        }
         let note = self.note(applied);
         let base = meta.position;
         let then = Box::new(Event::SnapshotInstalled { meta, note });
