@@ -9,6 +9,7 @@ pub(crate) mod apply;
 pub(crate) mod persist;
 pub(crate) mod query;
 pub(crate) mod scrub;
+pub(crate) mod threads;
 
 use crate::core::{Event, Now};
 use crate::error::Halt;
