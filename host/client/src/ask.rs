@@ -120,7 +120,9 @@ impl Inner {
                         self.lock().route.on_alive(pick.node);
                         connection
                     }
-                    Ok(Err(error)) => return self.not_opened(pick.node, error).map(|outcome| (outcome, pick.node)),
+                    Ok(Err(error)) => {
+                        return self.not_opened(asking, pick.node, error).map(|outcome| (outcome, pick.node));
+                    }
                     Err(_) => return Err(asking.time_is_up(&format!("no answer from {}", link.address()))),
                 }
             }
@@ -136,15 +138,14 @@ impl Inner {
         Ok((outcome, pick.node))
     }
 
-    /// The node is not reachable now. When all of them refuse these credentials, no further attempt will help.
-    fn not_opened(&self, node: usize, error: OpenError) -> Result<Outcome, ClientError> {
+    /// The node is not reachable now, or these credentials are refused for good.
+    fn not_opened(&self, asking: &Asking, node: usize, error: OpenError) -> Result<Outcome, ClientError> {
         self.lock().route.on_lost(node, Instant::now());
-        match error {
-            OpenError::Failed(why) => Ok(Outcome::NotSent(why)),
-            OpenError::Refused(why) => match self.refused_by_all() {
-                Some(why) => Err(ClientError::Auth(why)),
-                None => Ok(Outcome::NotSent(why)),
-            },
+        match self.refused_for_good(&error) {
+            // An attempt before may have done it.
+            Some(why) if asking.doubtful => Err(ClientError::Unknown(why)),
+            Some(why) => Err(ClientError::Auth(why)),
+            None => Ok(Outcome::NotSent(error.into_text())),
         }
     }
 

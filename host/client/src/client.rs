@@ -175,8 +175,14 @@ impl Inner {
         });
     }
 
-    /// When every node refused these credentials at the last attempt: what the first said.
-    pub(crate) fn refused_by_all(&self) -> Option<String> {
+    /// When no further attempt will help: what was said. The cluster has revoked these credentials, or every node refused them at its last
+    /// attempt.
+    pub(crate) fn refused_for_good(&self, error: &OpenError) -> Option<String> {
+        match error {
+            OpenError::Revoked(why) => return Some(why.clone()),
+            OpenError::Refused(_) => {}
+            OpenError::Failed(_) => return None,
+        }
         let links = self.lock().links.clone();
         let refusals: Option<Vec<String>> = links.iter().map(|link| link.refused()).collect();
         refusals.and_then(|refusals| refusals.into_iter().next())
@@ -207,14 +213,12 @@ impl Inner {
     }
 }
 
-/// All refused: the credentials are wrong. Else the cluster is not there.
+/// Revoked, or all refused: the credentials are wrong. Else the cluster is not there.
 fn no_way(failures: Vec<OpenError>) -> ClientError {
+    if let Some(revoked) = failures.iter().position(|failure| matches!(failure, OpenError::Revoked(_))) {
+        return ClientError::Auth(failures.into_iter().nth(revoked).expect("it is there").into_text());
+    }
     let all_refused = failures.iter().all(|failure| matches!(failure, OpenError::Refused(_)));
-    let mut texts: Vec<String> = failures
-        .into_iter()
-        .map(|failure| match failure {
-            OpenError::Refused(text) | OpenError::Failed(text) => text,
-        })
-        .collect();
+    let mut texts: Vec<String> = failures.into_iter().map(OpenError::into_text).collect();
     if all_refused { ClientError::Auth(texts.swap_remove(0)) } else { ClientError::Unavailable(texts.join("; ")) }
 }

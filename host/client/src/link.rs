@@ -7,16 +7,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use outboard_net::{ClientConnection, Dialler, NetError};
+use outboard_net::{ClientConnection, Dialler, NetError, Refusal};
 use tokio::time::{Instant, timeout};
 
 /// The first attempt to connect gets this long, each further one twice as long as the one before ...
 const DIAL_MIN: Duration = Duration::from_millis(500);
 /// ... up to this.
 const DIAL_MAX: Duration = Duration::from_secs(4);
-
-/// What net says when the other side takes no more connections.
-const BUSY: &str = "too many connections";
 
 /// The way to one node.
 #[derive(Debug)]
@@ -43,10 +40,21 @@ struct State {
 /// Why there is no connection.
 #[derive(Clone, Debug)]
 pub(crate) enum OpenError {
+    /// The cluster has revoked these credentials: every node says so, sooner or later.
+    Revoked(String),
     /// One side refused the other's certificate or role.
     Refused(String),
     /// Anything else; another time it may work.
     Failed(String),
+}
+
+impl OpenError {
+    /// In words.
+    pub(crate) fn into_text(self) -> String {
+        match self {
+            OpenError::Revoked(text) | OpenError::Refused(text) | OpenError::Failed(text) => text,
+        }
+    }
 }
 
 impl Link {
@@ -101,7 +109,10 @@ impl Link {
             }
             Err(error) => {
                 state.failures = state.failures.saturating_add(1);
-                state.refused = if let OpenError::Refused(what) = error { Some(what.clone()) } else { None };
+                state.refused = match error {
+                    OpenError::Revoked(what) | OpenError::Refused(what) => Some(what.clone()),
+                    OpenError::Failed(_) => None,
+                };
                 state.last_error = Some(error.clone());
             }
         }
@@ -147,7 +158,8 @@ async fn dial(dialler: &Dialler, address: &str, patience: Duration) -> Result<Cl
 fn sort(error: NetError) -> OpenError {
     match error {
         // A node that is full or about to stop refuses everybody, whoever it is.
-        NetError::Refused { ref what, .. } if what == BUSY => OpenError::Failed(error.to_string()),
+        NetError::Refused { cause: Refusal::Busy, .. } => OpenError::Failed(error.to_string()),
+        NetError::Refused { cause: Refusal::Revoked, .. } => OpenError::Revoked(error.to_string()),
         NetError::Refused { .. } | NetError::Tls { .. } | NetError::NotANode { .. } => {
             OpenError::Refused(error.to_string())
         }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::client::{Client, Inner};
 use crate::error::ClientError;
-use crate::link::OpenError;
 use bytes::Bytes;
 use outboard_net::{BulkStream, ClientConnection, NetError};
 use outboard_wire::bulk::{BulkHeader, BulkReply, Pushed};
@@ -75,13 +74,11 @@ impl Inner {
         if let Some(time) = pick.not_before {
             sleep_until(time.min(deadline)).await;
         }
-        let connection = link.open(&self.dialler, others).await.map_err(|error| match error {
-            OpenError::Failed(why) => lost(why),
-            OpenError::Refused(why) => {
-                let again = lost(why);
-                self.refused_by_all().map_or(again, |why| Attempt::End(ClientError::Auth(why)))
-            }
-        })?;
+        let connection =
+            link.open(&self.dialler, others).await.map_err(|error| match self.refused_for_good(&error) {
+                Some(why) => Attempt::End(ClientError::Auth(why)),
+                None => lost(error.into_text()),
+            })?;
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout_ms =
             u32::try_from(left.saturating_sub(GRACE).max(left / 2).as_millis()).expect("a push's time is bounded");

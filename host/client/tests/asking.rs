@@ -106,6 +106,21 @@ async fn a_foreign_cluster_is_an_error_of_credentials_at_once() {
     assert!(node.heard().is_empty());
 }
 
+/// What one node knows of it, the others will know.
+#[tokio::test]
+async fn revoked_credentials_are_an_error_at_once_though_other_nodes_are_away_and_what_was_in_doubt_stays_so() {
+    let world = World::new();
+    let (away, _socket) = world.nobody();
+    let node = world.node(1, vec![Behaviour::Reply("+OK\r\n"), Behaviour::Revoke]).await;
+    let client = world.client(&[&node, &away]);
+    assert!(client.command(["SET", "k", "v"]).await.expect("an answer").is_ok());
+    let error = client.command(["SET", "k", "w"]).await.expect_err("cut off over it");
+    assert!(matches!(&error, ClientError::Unknown(why) if why.contains("revoked")), "{error:?}");
+    let error = client.command(["SET", "k", "x"]).await.expect_err("revoked");
+    assert!(matches!(&error, ClientError::Auth(why) if why.contains("revoked")), "{error:?}");
+    assert_eq!(node.heard(), ["SET", "SET"]);
+}
+
 #[tokio::test]
 async fn decisions_come_back_as_they_are() {
     let world = World::new();

@@ -6,14 +6,14 @@
     reason = "shared by test binaries, each of which uses its part"
 )]
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use outboard_client::{Client, Context, Options};
-use outboard_net::{Authority, ClusterId, Net, NetEvent, Responder};
+use outboard_net::{Access, Authority, ClusterId, Net, NetEvent, Responder};
 use outboard_raft::NodeId;
 use outboard_wire::client::{Answer, Hint, Request, RequestBody, RequestId, Response};
 use tokio::sync::mpsc;
@@ -28,7 +28,11 @@ pub enum Behaviour {
     Silent,
     /// It ends the connection after the request came.
     Hang,
+    /// It learns that the client is revoked, and cuts it off.
+    Revoke,
 }
+
+const CLIENT: &str = "test";
 
 pub struct FakeNode {
     pub address: SocketAddr,
@@ -103,6 +107,11 @@ impl World {
                             send(responder, Some(hint), Response::Reply(Bytes::from_static(reply.as_bytes())));
                         }
                         Behaviour::Silent => unanswered.push(responder),
+                        Behaviour::Revoke => {
+                            unanswered.push(responder);
+                            let revoked_clients = [CLIENT.to_owned()].into();
+                            net.set_access(Access { revoked_clients, ..Access::default() });
+                        }
                         Behaviour::Hang => {
                             net.close().await;
                             return;
@@ -112,6 +121,12 @@ impl World {
             }
         });
         FakeNode { address, heard }
+    }
+
+    /// An address where nobody answers, for as long as the socket is kept.
+    pub fn nobody(&self) -> (FakeNode, UdpSocket) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
+        (FakeNode { address: socket.local_addr().expect("bound"), heard: Arc::default() }, socket)
     }
 
     pub fn client(&self, nodes: &[&FakeNode]) -> Client {
@@ -125,7 +140,7 @@ impl World {
 
     pub fn client_with(&self, nodes: &[&FakeNode], options: Options) -> Client {
         let endpoints = nodes.iter().map(|node| node.address.to_string()).collect();
-        let context = Context::new(endpoints, self.authority.issue_client("test").expect("credentials"));
+        let context = Context::new(endpoints, self.authority.issue_client(CLIENT).expect("credentials"));
         Client::new(&context, Options { timeout: Duration::from_secs(20), ..options }).expect("a client")
     }
 }
