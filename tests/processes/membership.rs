@@ -2,8 +2,9 @@
 
 use crate::OUTBOARD;
 use outboard_client::{Client, ClientError, Context, Options};
-use outboard_net::{Authority, Credentials, Principal, Validity};
+use outboard_net::{Authority, ClusterId, Credentials, Principal, Token, Validity};
 use outboard_tests::{Cluster, PATIENCE, Program, Ran, Running, free_addresses, wait_for};
+use outboard_wire::access::{Enrols, Wish};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -98,6 +99,26 @@ fn a_port_that_is_taken_founds_no_cluster_and_leaves_no_context_that_leads_to_wh
     drop(taken);
     grown.launch(1, None);
     grown.until_voters(1);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_token_that_was_typed_does_not_stay_in_the_list_of_processes() {
+    let mut grown = Grown::new(2);
+    let authority = Authority::create(ClusterId::random()).expect("an authority");
+    let token = Token::generate(Enrols::Node(Wish::Voter), authority.pin()).reveal();
+    // It is asked, and says nothing: the joiner waits for a while.
+    let _silent = std::net::UdpSocket::bind(grown.addresses[0]).expect("nobody has it");
+    grown.launch(2, Some(&token));
+    let joiner = grown.nodes[1].as_ref().expect("it was started");
+    wait_for("a line without the token", || {
+        let line = std::fs::read(format!("/proc/{}/cmdline", joiner.pid())).ok()?;
+        let line = String::from_utf8_lossy(&line).into_owned();
+        (line.contains("join") && !line.contains(&token)).then_some(())
+    });
+    // It knows the token all the same.
+    let ended = grown.nodes[1].take().expect("it was started").finish();
+    ended.exits(5).says(["OB5001", &grown.addresses[0].to_string()]);
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);

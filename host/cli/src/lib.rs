@@ -6,6 +6,7 @@
 //!
 //! - `args.rs`: the tree of commands and the global flags. `commands/`: one file or folder per noun, each with its own flags.
 //! - `session.rs`: from the flags to a client. `config.rs`: a node's file. `redis.rs`: the Redis listener's glue.
+//! - `enrol.rs`, `new_node.rs`: coming in by a token, and a node's folder that comes into being. `node_failure.rs`: how a node ends badly.
 //! - `failure.rs`, `code.rs`, `explain.rs`: how things end badly.
 //! - `output.rs`, `json.rs`, `reply.rs`: the four forms of output. `input.rs`, `encoding.rs`, `units.rs`: what people type.
 //!
@@ -18,12 +19,15 @@ mod code;
 mod commands;
 mod config;
 mod encoding;
+mod enrol;
 mod explain;
 mod failure;
 mod global;
 mod input;
 mod json;
 mod logging;
+mod new_node;
+mod node_failure;
 mod output;
 mod redis;
 mod reply;

@@ -14,6 +14,8 @@ use outboard_client::{Client, ClientError, Consistency, Context, Options};
 pub(crate) const PORT: u16 = 4410;
 /// The context that is taken when none is named.
 pub(crate) const DEFAULT_CONTEXT: &str = "default";
+/// The admin's context in the new cluster's folder.
+pub(crate) const ADMIN_CONTEXT: &str = "admin.toml";
 
 /// The context that the flags choose, with their endpoints.
 pub(crate) fn context(global: &Global) -> Result<Context, Failure> {

@@ -6,16 +6,15 @@ use std::time::SystemTime;
 
 use crate::code::Code;
 use crate::failure::Failure;
+use crate::node_failure::not_formed;
 use crate::output::Output;
+use crate::session::ADMIN_CONTEXT;
 use crate::{json, units};
 use clap::{Args, Subcommand};
 use outboard_client::Context;
 use outboard_net::{Authority, Credentials, CredentialsError, Principal, Validity};
 use outboard_node::formation::{self, FormError, Planned, Signing};
 use serde_json::json;
-
-/// The admin's context in the new cluster's folder.
-pub(crate) const ADMIN_CONTEXT: &str = "admin.toml";
 
 /// Flags of `cluster`.
 #[derive(Subcommand, Debug)]
@@ -215,17 +214,6 @@ fn confirm(what: &str) -> Result<(), Failure> {
     let asked = io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
     let is_yes = asked.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
     if is_yes { Ok(()) } else { Err(Failure::new(Code::NotConfirmed, "not confirmed, nothing was made").help("--yes")) }
-}
-
-/// Why there is no new cluster.
-pub(crate) fn not_formed(error: FormError) -> Failure {
-    let message = error.to_string();
-    match error {
-        FormError::Plan(_) => Failure::new(Code::Usage, message),
-        FormError::NotEmpty(_) => Failure::new(Code::FolderNotEmpty, message).help("name a new folder"),
-        FormError::Io { .. } => Failure::new(Code::WriteFile, message),
-        FormError::Credentials(_) => Failure::new(Code::WriteFile, message),
-    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use crate::code::Code;
 use crate::commands::leader::no_such_node;
-use crate::commands::{join, token};
+use crate::commands::token;
+use crate::enrol;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::new_node;
 use crate::output::Output;
 use crate::table::{Align, columns};
 use crate::{json, session};
@@ -260,7 +262,7 @@ fn document(member: &MemberInfo, all: &[MemberInfo]) -> Value {
 async fn add(global: &Global, args: AddArgs, out: &mut Output) -> Result<(), Failure> {
     let (name, address) = &args.node;
     let wish = if args.learner { Wish::Learner } else { Wish::Voter };
-    join::check_vacant(&args.out)?;
+    new_node::check_vacant(&args.out)?;
     let context = session::context(global)?;
     let client = session::connect(global).await?;
     check_free(&client.members().await.map_err(not_done)?, name, address)?;
@@ -271,7 +273,7 @@ async fn add(global: &Global, args: AddArgs, out: &mut Output) -> Result<(), Fai
         return Ok(());
     }
     let token = token::create(&client, &context, Enrols::Node(wish), ADD_LASTS, 1).await?;
-    let enrolled = join::enrol_node(&context.endpoints, &token, &args.out, name, address, global.timeout).await;
+    let enrolled = enrol::node(&context.endpoints, &token, &args.out, name, address, global.timeout).await;
     if let Err(failure) = enrolled {
         // Nobody else is to come in by it; what is not revoked expires in minutes.
         drop(client.revoke_token(token.id().0).await);

@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 
 use crate::code::Code;
 use crate::commands::engine::component;
-use crate::commands::join;
 use crate::config::Config;
+use crate::enrol;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::logging::LogFormat;
+use crate::new_node::{self, NewNode};
+use crate::node_failure::{halted, not_started};
 use crate::redis::{Listener, RedisArgs};
 use clap::{Args, ValueEnum};
 use outboard_net::Token;
 use outboard_node::formation;
-use outboard_node::{Durability, Halt, HaltKind, Node, NodeSettings, StartError};
+use outboard_node::{Durability, Node, NodeSettings};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often it is looked whether the node stopped by itself.
@@ -109,8 +111,8 @@ impl StartArgs {
     /// From the environment or a file.
     pub(crate) fn token(&self) -> Result<Option<Token>, Failure> {
         match (std::env::var("OUTBOARD_TOKEN"), &self.token_file) {
-            (Ok(text), _) => join::parse(&text).map(Some),
-            (Err(_), Some(path)) => join::read(path).map(Some),
+            (Ok(text), _) => enrol::token(&text).map(Some),
+            (Err(_), Some(path)) => enrol::token_file(path).map(Some),
             (Err(_), None) => Ok(None),
         }
     }
@@ -155,11 +157,12 @@ pub(crate) fn run(args: StartArgs, token: Option<Token>, global: &Global) -> Res
     let engine = component::named(args.engine.as_deref().unwrap_or("kv"))?;
     let runtime = runtime()?;
     match (formation::holds_node(&data_dir), &token) {
-        (true, Some(token)) => join::check_same_cluster(&data_dir, token)?,
+        (true, Some(token)) => new_node::check_same_cluster(&data_dir, token)?,
         (true, None) => {}
         (false, _) => {
             let token = if token.is_none() && args.join.is_some() { args.token()? } else { token };
-            runtime.block_on(join::make_node(&args, &data_dir, token, global.timeout))?;
+            let new = NewNode { dir: &data_dir, listen: args.listen, advertise: args.advertise, name: args.name };
+            runtime.block_on(new.make(args.join.as_deref(), token, global.timeout))?;
         }
     }
     let settings = NodeSettings {
@@ -235,52 +238,5 @@ impl Signals {
                 return;
             }
         }
-    }
-}
-
-const COME_BACK: &str = "delete the folder; to come back: outboard join HOST:PORT TOKEN";
-const MAKE_ROOM: &str = "make room and start again";
-
-/// Why a node didn't start.
-pub(crate) fn not_started(error: StartError) -> Failure {
-    let message = error.to_string();
-    match error {
-        StartError::Locked { .. } => Failure::new(Code::Locked, message).help("stop the other node first"),
-        StartError::NotANode { .. } => {
-            Failure::new(Code::NotANode, message).help("outboard start --data-dir DIR, on a new or empty folder")
-        }
-        StartError::OtherCluster { .. } => Failure::new(Code::NotANode, message).help("name the right folder"),
-        StartError::Removed { .. } => Failure::new(Code::Removed, message).help(COME_BACK),
-        StartError::Corrupt(_) => Failure::new(Code::Corrupt, message).help("delete nothing; outboard explain OB8001"),
-        StartError::Full(_) => Failure::new(Code::DiskFull, message).help(MAKE_ROOM),
-        StartError::Folder { .. } => Failure::new(Code::Folder, message),
-        StartError::AddressInUse(_) => Failure::new(Code::AddressInUse, message).help("ss -lunp, or --listen IP:PORT"),
-        StartError::Identity(_) => Failure::new(Code::Credentials, message),
-        StartError::Engine(_) => Failure::new(Code::NotAnEngine, message).help("outboard engine inspect FILE"),
-        StartError::Sandbox(_) | StartError::Net(_) | StartError::Storage(_) => Failure::new(Code::Other, message),
-    }
-}
-
-/// Why a node stopped by itself.
-pub(crate) fn halted(halt: Halt) -> Failure {
-    let message = halt.to_string();
-    match halt.kind {
-        HaltKind::Corruption => Failure::new(Code::Corrupt, message).help("delete nothing; outboard explain OB8001"),
-        HaltKind::Removed => Failure::new(Code::Removed, message).help(COME_BACK),
-        HaltKind::Full => Failure::new(Code::DiskFull, message).help(MAKE_ROOM),
-        HaltKind::Disk | HaltKind::Machine => Failure::new(Code::Halted, message).help("outboard explain OB1009"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn corruption_has_an_exit_code_of_its_own_and_a_full_disk_a_code() {
-        let halt = |kind| halted(Halt { kind, reason: "log/3 at 77".into() }).code;
-        assert_eq!((halt(HaltKind::Corruption).exit(), halt(HaltKind::Disk).exit()), (8, 1));
-        assert_eq!((halt(HaltKind::Full).text(), halt(HaltKind::Disk).text()), ("OB1007", "OB1009"));
-        assert_eq!(not_started(StartError::Corrupt(String::new())).code.exit(), 8);
     }
 }

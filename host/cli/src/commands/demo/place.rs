@@ -4,9 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use crate::code::Code;
-use crate::commands::cluster::{ADMIN_CONTEXT, not_formed};
 use crate::failure::{Failure, unreadable, unwritable};
+use crate::node_failure::not_formed;
 use crate::redis::Listener;
+use crate::session::ADMIN_CONTEXT;
 use crate::session::PORT;
 use outboard_client::Context;
 use outboard_node::formation::{self, Planned};

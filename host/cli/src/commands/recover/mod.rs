@@ -1,10 +1,10 @@
 //! `recover`: a quorum is gone for good; what its survivors have, and a smaller cluster made of them. Offline: the nodes don't run.
 
 use crate::code::Code;
-use crate::commands::start::not_started;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::json;
+use crate::node_failure::not_started;
 use crate::output::Output;
 use crate::table::{Align, columns};
 use clap::{Args, Subcommand};
