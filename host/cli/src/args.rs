@@ -80,7 +80,7 @@ pub(crate) enum Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::Format;
+    use crate::format::Format;
     use clap::CommandFactory;
     use std::time::Duration;
 

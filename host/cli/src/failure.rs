@@ -1,7 +1,7 @@
 //! A failure as the user sees it: code, cause, and the next command to type.
 
 use crate::code::Code;
-use crate::output::Format;
+use crate::format::Format;
 use outboard_client::{ClientError, ContextError};
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::output::Format;
+use crate::format::Format;
 use crate::units;
 use clap::{Args, ValueEnum};
 

@@ -8,7 +8,7 @@
 //! - `session.rs`: from the flags to a client. `config.rs`: a node's file. `redis.rs`: the Redis listener's glue.
 //! - `enrol.rs`, `new_node.rs`: coming in by a token, and a node's folder that comes into being. `node_failure.rs`: how a node ends badly.
 //! - `failure.rs`, `code.rs`, `explain.rs`: how things end badly.
-//! - `output.rs`, `json.rs`, `reply.rs`: the four forms of output. `input.rs`, `encoding.rs`, `units.rs`: what people type.
+//! - `format.rs`, `output.rs`, `json.rs`, `reply.rs`: the four forms of output. `input.rs`, `encoding.rs`, `units.rs`: what people type.
 //!
 //! This room decides nothing that a cluster depends on. Tests: beside each file; with real processes in `tests/`.
 
@@ -22,6 +22,7 @@ mod encoding;
 mod enrol;
 mod explain;
 mod failure;
+mod format;
 mod global;
 mod input;
 mod json;
@@ -41,8 +42,9 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use code::Code;
 use failure::Failure;
+use format::Format;
 use global::Global;
-use output::{Format, Output};
+use output::Output;
 use std::process::ExitCode;
 
 /// Runs the command line of this process.

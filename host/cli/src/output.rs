@@ -6,27 +6,8 @@ use std::io::{self, BufWriter, Write};
 
 use crate::code::Code;
 use crate::failure::Failure;
-use clap::ValueEnum;
+use crate::format::Format;
 use serde_json::Value;
-
-/// The form of the output.
-#[derive(Copy, Clone, Eq, PartialEq, Debug, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    Text,
-    /// One document, or a line for each item of a stream
-    Json,
-    /// Everything on single lines
-    Jsonl,
-    /// Bytes as they are, with nothing added
-    Raw,
-}
-
-impl Format {
-    pub(crate) fn is_json(self) -> bool {
-        matches!(self, Format::Json | Format::Jsonl)
-    }
-}
 
 /// Where data goes.
 pub(crate) struct Output {

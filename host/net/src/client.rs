@@ -24,7 +24,7 @@ use crate::identity::{self, Holder, Principal};
 use crate::lane::{StreamKind, open_greeted};
 use crate::outbox::{Outbox, Room};
 use crate::refusal::{Cause, CloseCode, Refusal, describe};
-use crate::requests::{REQUEST_UNITS_MAX, units};
+use crate::responder::{REQUEST_UNITS_MAX, units};
 use crate::{crypto, tls, transport};
 
 /// How long one attempt to connect takes at most.

@@ -13,13 +13,14 @@ use tokio::time::timeout;
 use crate::access::Pass;
 use crate::counters::{Tally, add};
 use crate::error::NetError;
+use crate::event::NetEvent;
 use crate::frame::FrameWriter;
 use crate::identity::{self, Holder};
 use crate::lane::{StreamKind, open_append, open_greeted};
 use crate::link::Link;
-use crate::net::{NetEvent, Shared};
 use crate::outbox::Outbox;
 use crate::refusal::{Cause, CloseCode, Refusal, describe};
+use crate::shared::Shared;
 
 /// One attempt to reach a peer; within it QUIC itself asks again after 150, 300 and 600 ms.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,99 +1,19 @@
 //! The request stream of one client, on the node's side: requests in, responses out in whatever order they come.
 //!
-//! Bounded by what is in flight: a request counts from its arrival until its response is written, by number and by bytes. At the limit the
-//! reader stops reading and QUIC's flow control holds the client back. A client that asks but doesn't read is cut off.
+//! Bounded by what is in flight: at the limit the reader stops reading, and QUIC's flow control holds the client back.
 
-use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Buf, Bytes};
-use quinn::{Connection, RecvStream, SendStream};
-use tokio::sync::Notify;
+use quinn::{RecvStream, SendStream};
 
-use crate::counters::{Tally, add};
+use crate::counters::add;
 use crate::error::NetError;
-use crate::frame::{CLIENT_FRAME_BYTES_MAX, Frame, FrameReader, FrameWriter, ID_BYTES, Malformed, ReadEnd};
-use crate::identity::{Principal, Serial};
+use crate::event::NetEvent;
+use crate::frame::{CLIENT_FRAME_BYTES_MAX, FrameReader, FrameWriter, ID_BYTES, Malformed, ReadEnd};
 use crate::lane::{StreamKind, greet};
-use crate::net::{NetEvent, Shared};
-use crate::outbox::{Outbox, Refused, Room};
-use crate::refusal::CloseCode;
-
-/// Requests in flight on a connection, each of them one unit and one more for every [`UNIT_BYTES`]: 8,192 small ones or 64 MiB.
-pub const REQUEST_UNITS_MAX: usize = 8_192;
-/// Bytes of a request or response that count as one unit.
-pub const UNIT_BYTES: usize = 8 << 10;
-/// Responses that may wait for a client that doesn't read them, beside those that QUIC has taken.
-const RESPONSE_ROOM: Room = Room { frames_max: 2 * REQUEST_UNITS_MAX, bytes_max: 256 << 20 };
-
-/// The client behind a request.
-#[derive(Clone, Debug)]
-pub struct ClientInfo {
-    /// Its certificate's holder; a node may act as a client too.
-    pub principal: Principal,
-    /// Its certificate's number: what is revoked when one machine is lost and not the client.
-    pub serial: Serial,
-    /// Where it is.
-    pub address: SocketAddr,
-    /// Counts this node's connections: the same number means the same connection.
-    pub connection: u64,
-}
-
-/// The way back for one response. Dropped without one, the client waits in vain but the room is free again.
-pub struct Responder {
-    id: u64,
-    units: usize,
-    exchange: Arc<Exchange>,
-}
-
-impl Responder {
-    /// Queues the response; never blocks. Longer than [`CLIENT_FRAME_BYTES_MAX`] less the id, it costs the connection.
-    pub fn send(self, response: Bytes) {
-        if response.len() > CLIENT_FRAME_BYTES_MAX - ID_BYTES {
-            tracing::error!(bytes = response.len(), "a response too long for a frame");
-            CloseCode::TooLarge.close(&self.exchange.connection, None);
-            return;
-        }
-        let units = units(response.len());
-        self.exchange.in_flight.charge(units);
-        if let Err(refused) = self.exchange.responses.push(Frame { id: Some(self.id), body: response }) {
-            self.exchange.in_flight.release(units);
-            if refused == Refused::Full && self.exchange.connection.close_reason().is_none() {
-                add(&self.exchange.tally.slow_clients, 1);
-                CloseCode::Slow.close(&self.exchange.connection, None);
-            }
-        }
-    }
-}
-
-impl Drop for Responder {
-    fn drop(&mut self) {
-        self.exchange.in_flight.release(self.units);
-    }
-}
-
-impl fmt::Debug for Responder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Responder").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// What the reader, the writer and the responders of a connection share.
-pub(crate) struct Exchange {
-    connection: Connection,
-    tally: Arc<Tally>,
-    responses: Outbox,
-    in_flight: InFlight,
-}
-
-impl Exchange {
-    pub(crate) fn new(connection: Connection, tally: Arc<Tally>) -> Arc<Exchange> {
-        let responses = Outbox::new(RESPONSE_ROOM, true);
-        Arc::new(Exchange { connection, tally, responses, in_flight: InFlight::new(REQUEST_UNITS_MAX) })
-    }
-}
+use crate::responder::{ClientInfo, Exchange, Responder, units};
+use crate::shared::Shared;
 
 /// Serves the stream until it ends.
 pub(crate) async fn serve(
@@ -142,7 +62,7 @@ async fn read(
                 hand_over(shared, &client, &mut requests).await;
                 exchange.in_flight.charge_when_room(units).await;
             }
-            requests.push((body, Responder { id, units, exchange: exchange.clone() }));
+            requests.push((body, Responder::new(id, units, exchange.clone())));
         }
         hand_over(shared, &client, &mut requests).await;
     }
@@ -178,77 +98,5 @@ async fn write(shared: &Shared, exchange: &Exchange, mut send: SendStream) -> Re
     tokio::select! {
         result = write_all => result,
         () = finish_at_close => Ok(()),
-    }
-}
-
-/// What so many bytes count in flight.
-pub(crate) fn units(bytes: usize) -> usize {
-    1 + bytes / UNIT_BYTES
-}
-
-/// A budget of units. Invariant: whoever charged releases exactly once.
-struct InFlight {
-    used: AtomicUsize,
-    max: usize,
-    released: Notify,
-}
-
-impl InFlight {
-    fn new(max: usize) -> InFlight {
-        InFlight { used: AtomicUsize::new(0), max, released: Notify::new() }
-    }
-
-    /// Charges, room or not: for what must be.
-    fn charge(&self, units: usize) {
-        self.used.fetch_add(units, Ordering::AcqRel);
-    }
-
-    /// Charges if there is room; an empty budget always has room. Only the reader calls this, so nobody charges in between but
-    /// responses, which may go over.
-    fn try_charge(&self, units: usize) -> bool {
-        let used = self.used.load(Ordering::Acquire);
-        let fits = used == 0 || used + units <= self.max;
-        if fits {
-            self.charge(units);
-        }
-        fits
-    }
-
-    async fn charge_when_room(&self, units: usize) {
-        while !self.try_charge(units) {
-            self.released.notified().await;
-        }
-    }
-
-    fn release(&self, units: usize) {
-        let before = self.used.fetch_sub(units, Ordering::AcqRel);
-        assert!(before >= units, "what is released was charged");
-        self.released.notify_one();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_full_budget_waits_for_a_release_and_an_empty_one_takes_anything() {
-        let budget = InFlight::new(4);
-        assert!(budget.try_charge(9), "an empty budget takes anything");
-        assert!(!budget.try_charge(1));
-        budget.release(9);
-        assert!(budget.try_charge(3));
-        let wait = budget.charge_when_room(2);
-        let release = async {
-            tokio::task::yield_now().await;
-            budget.release(3);
-        };
-        tokio::join!(wait, release);
-        assert_eq!(budget.used.load(Ordering::Relaxed), 2);
-    }
-
-    #[test]
-    fn the_largest_request_fits_the_budget() {
-        assert!(units(CLIENT_FRAME_BYTES_MAX) <= REQUEST_UNITS_MAX);
     }
 }

@@ -17,12 +17,14 @@ use tokio::time::timeout;
 use crate::access::Pass;
 use crate::bulk::BulkStream;
 use crate::counters::add;
+use crate::event::NetEvent;
 use crate::frame::{FrameReader, Malformed, PEER_FRAME_BYTES_MAX, ReadEnd};
 use crate::identity::{Holder, IdentityError, Principal};
 use crate::lane::{OPENING_TIMEOUT, StreamKind, greet, read_kind};
-use crate::net::{NetEvent, Shared};
 use crate::refusal::{Cause, CloseCode, Refusal};
-use crate::requests::{self, ClientInfo, Exchange};
+use crate::requests;
+use crate::responder::{ClientInfo, Exchange};
+use crate::shared::Shared;
 use crate::{dial, enrol, tls, transport};
 
 /// A handshake that takes longer is given up.

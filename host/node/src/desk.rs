@@ -2,9 +2,9 @@
 
 use crate::control::Control;
 use crate::core::Event;
-use crate::enrolment::Signer;
 use crate::library::Library;
 use crate::reply::Reply;
+use crate::signer::Signer;
 use crate::workers::{Slot, Words};
 use outboard_net::{BulkStream, Net, NetError};
 use outboard_raft::NodeId;

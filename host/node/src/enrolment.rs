@@ -24,7 +24,6 @@
 //! | `joins` | decides whether somebody comes in |
 //! | `certificates` | signing for others, and the renewal of this node's own certificate |
 //! | `authority` | where the authority's key is: who gets it, who gives it up |
-//! | `signer` | this node's copy of it |
 //! | `welcome` | what a newcomer is told |
 //! | `joiner` | the other side: somebody who comes in |
 //!
@@ -35,24 +34,18 @@ mod authority;
 mod certificates;
 mod joiner;
 mod joins;
-mod signer;
 mod welcome;
 
 pub(crate) use authority::{leave, on_authority};
 pub(crate) use certificates::{on_certify, renew_client};
 pub use joiner::{EnrolError, JoinedClient, join_client, join_node};
 pub(crate) use joins::{JOINS_MAX, serve_joins};
-pub(crate) use signer::Signer;
 
 use crate::desk::Desk;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long another node may take to sign, or to say that it does.
-const SIGN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long this node may be behind what another one has decided.
-const BEHIND: Duration = Duration::from_secs(5);
 /// How often it is looked whether a certificate is to be renewed, and whether a voter lacks the authority.
 const LOOK_EVERY: Duration = Duration::from_secs(600);
 /// The same while something is wanted and was not had.

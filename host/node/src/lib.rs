@@ -44,6 +44,7 @@ mod recovery;
 mod reply;
 mod run;
 mod settings;
+mod signer;
 #[doc(hidden)]
 pub mod stepped;
 mod transfer;

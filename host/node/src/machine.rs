@@ -24,7 +24,7 @@ pub(crate) use commands::in_transaction;
 use crate::control::{Chain, Control, Founders, Head, Sessions, Watchers};
 use crate::error::Halt;
 use crate::library::Library;
-use crate::reply::Reply;
+use crate::reply::{Ordered, Reply};
 use batch::{Batch, chained, outcome};
 use outboard_raft::{Entry, Index, Membership, Payload, Position, SnapshotMeta};
 use outboard_sandbox::{Applier, Component, Moment};
@@ -37,12 +37,6 @@ use std::sync::Arc;
 
 #[cfg(test)]
 mod tests;
-
-/// A committed entry and whoever waits for it.
-pub(crate) struct Ordered {
-    pub(crate) entry: Entry,
-    pub(crate) reply: Reply,
-}
 
 /// Tables and the engine that fits them, as of one commit: what queries and snapshots see.
 #[derive(Clone)]

@@ -1,15 +1,21 @@
 //! The way back to whoever asked. A reply travels with what it waits for, into the log's entry or the read's barrier, and is
 //! used exactly once.
 
-use crate::core::Held;
 use crate::peers::{self, PeerDoor};
 use bytes::Bytes;
 use outboard_net::Responder;
-use outboard_raft::NodeId;
+use outboard_raft::{Entry, NodeId};
 use outboard_wire::client::{Answer, Hint, Response};
 use outboard_wire::peer::PeerMessage;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
+
+/// A committed entry and whoever waits for it.
+pub(crate) struct Ordered {
+    pub(crate) entry: Entry,
+    pub(crate) reply: Reply,
+}
 
 /// The way back for one answer.
 pub(crate) enum Reply {
@@ -39,6 +45,25 @@ impl GatewayReply {
 
     pub(crate) fn hold(&mut self, held: Held) {
         self.held = Some(held);
+    }
+}
+
+/// Somebody waits for the outcome of a request that this node has named. Dropped with the reply, wherever that is used.
+pub(crate) struct Held {
+    sequence: u64,
+    held: Arc<Mutex<BTreeSet<u64>>>,
+}
+
+impl Held {
+    /// Of those in `held`, one; it leaves them when this is dropped.
+    pub(crate) fn new(sequence: u64, held: Arc<Mutex<BTreeSet<u64>>>) -> Held {
+        Held { sequence, held }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.sequence);
     }
 }
 

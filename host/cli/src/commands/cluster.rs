@@ -243,7 +243,7 @@ mod tests {
         Context::new(vec!["127.0.0.1:4410".into()], admin.clone()).save(&path).expect("writable");
         let run = |target: &Path, ca: &Path, dry_run| {
             let args = RenewArgs { target: target.display().to_string(), ca: ca.to_owned(), dry_run };
-            renew(&args, &mut Output::new(crate::output::Format::Text, Box::new(std::io::sink())))
+            renew(&args, &mut Output::new(crate::format::Format::Text, Box::new(std::io::sink())))
         };
         run(&path, &ca, true).expect("it would");
         assert_eq!(Context::load_file(&path).expect("whole").credentials.serial(), admin.serial());

@@ -7,9 +7,10 @@ use std::ffi::OsString;
 
 use crate::code::Code;
 use crate::failure::Failure;
+use crate::format::Format;
 use crate::global::Global;
 use crate::input::Encoding;
-use crate::output::{Format, Output};
+use crate::output::Output;
 use crate::{json, session};
 use bytes::Bytes;
 use clap::Args;

@@ -1,8 +1,7 @@
 //! Everything that can happen to the core, and everything that it can want.
 
 use crate::control::Control;
-use crate::machine::Ordered;
-use crate::reply::Reply;
+use crate::reply::{Ordered, Reply};
 use bytes::Bytes;
 use outboard_raft::{
     Envelope, Index, LogAnswer, LogRequest, NodeId, Persist, PersistId, Position, SnapshotMeta, SnapshotRequest, Term,

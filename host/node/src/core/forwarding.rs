@@ -5,33 +5,13 @@
 //! stays that of the first attempt.
 
 use super::own_session::Opened;
-use super::waiting::{Forward, Parked, perhaps_done};
+use super::waiting::{Again, Forward, Parked, perhaps_done};
 use super::{Action, Core};
 use crate::reply::Reply;
 use bytes::Bytes;
 use outboard_raft::NodeId;
 use outboard_wire::client::{Answer, Request, RequestBody, Response, Standing};
 use outboard_wire::peer::PeerMessage;
-
-/// When a request may be asked again.
-#[derive(Copy, Clone, Eq, PartialEq, Debug)]
-pub(super) enum Again {
-    /// Never by this node: whoever asked decides.
-    Never,
-    /// When it surely was not done.
-    IfNotDone,
-    /// Always: doing it twice is as doing it once.
-    Harmless,
-    /// Always: its name sees to it that it is done once.
-    Named,
-}
-
-impl Again {
-    /// Even when it may have been done.
-    pub(super) fn always(self) -> bool {
-        matches!(self, Again::Harmless | Again::Named)
-    }
-}
 
 impl Core {
     /// A request that another node passed on, believing that this one leads.

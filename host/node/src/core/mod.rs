@@ -30,12 +30,10 @@ mod waiting;
 
 pub use event::Now;
 pub(crate) use event::{Action, AppliedNote, Event, Query, Verdict};
-pub(crate) use own_session::Held;
 
 use crate::control::{Control, Marks, Member};
-use crate::machine::Ordered;
 use crate::peers::PeerDoor;
-use crate::reply::Reply;
+use crate::reply::{Ordered, Reply};
 use crate::settings::PULSE_TICKS;
 use engines::Engines;
 use inquiry::Inquiries;

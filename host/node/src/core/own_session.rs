@@ -4,6 +4,7 @@
 //! It is opened by the first such write; what is passed on before it is open, or beyond its bound, goes without a name.
 
 use super::Now;
+use crate::reply::Held;
 use outboard_raft::NodeId;
 use outboard_wire::client::RequestId;
 use outboard_wire::limits::SESSION_OUTSTANDING_MAX;
@@ -39,12 +40,6 @@ enum State {
 pub(super) enum Opened {
     Yes(u64),
     No,
-}
-
-/// Somebody waits for the outcome of a named request. Dropped with the reply, wherever that is used.
-pub(crate) struct Held {
-    sequence: u64,
-    held: Arc<Mutex<BTreeSet<u64>>>,
 }
 
 impl OwnSession {
@@ -97,14 +92,8 @@ impl OwnSession {
         *next += 1;
         sequences.insert(sequence);
         drop(sequences);
-        let held = Held { sequence, held: held.clone() };
+        let held = Held::new(sequence, held.clone());
         Some((RequestId { session: *session, sequence, settled_below }, held))
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.sequence);
     }
 }
 

@@ -1,7 +1,6 @@
 //! Who waits for what: proposals for their entries, reads for their barriers, forwarded requests for the leader's answer, and
 //! parked ones for a leader. Everything has a deadline.
 
-use super::forwarding::Again;
 use super::{Now, Query};
 use crate::reply::Reply;
 use bytes::Bytes;
@@ -33,6 +32,26 @@ pub(super) struct Forward {
     pub(super) request: Bytes,
     pub(super) reply: Reply,
     pub(super) deadline_us: u64,
+}
+
+/// When a request may be asked again.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub(super) enum Again {
+    /// Never by this node: whoever asked decides.
+    Never,
+    /// When it surely was not done.
+    IfNotDone,
+    /// Always: doing it twice is as doing it once.
+    Harmless,
+    /// Always: its name sees to it that it is done once.
+    Named,
+}
+
+impl Again {
+    /// Even when it may have been done.
+    pub(super) fn always(self) -> bool {
+        matches!(self, Again::Harmless | Again::Named)
+    }
 }
 
 /// A request that waits for a leader, or for an engine.

@@ -1,16 +1,18 @@
 //! Where the authority's key is: voters have it, whoever votes no more gives it up, and the last copy never goes by itself.
 
-use super::SIGN_TIMEOUT;
-use super::signer::Signer;
 use crate::control::Control;
 use crate::desk::Desk;
 use crate::formation::AUTHORITY;
+use crate::signer::Signer;
 use outboard_net::Authority;
 use outboard_raft::NodeId;
 use outboard_wire::bulk::{BulkHeader, BulkReply, SecretPem};
 use std::path::Path;
+use std::time::Duration;
 use tokio::time::timeout;
 
+/// How long another node may take to sign, or to say that it does.
+pub(super) const SIGN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why there is no certificate.
 pub(super) const NOBODY_SIGNS: &str = "no node that can be asked holds the authority's key";
 

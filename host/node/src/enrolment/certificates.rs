@@ -1,7 +1,6 @@
 //! Certificates: signed here for others, or had from a node that signs; and the renewal of this node's own.
 
-use super::authority::NOBODY_SIGNS;
-use super::{BEHIND, SIGN_TIMEOUT};
+use super::authority::{NOBODY_SIGNS, SIGN_TIMEOUT};
 use crate::control::Control;
 use crate::desk::{Desk, Stopping};
 use crate::formation::IDENTITY;
@@ -11,8 +10,11 @@ use outboard_raft::NodeId;
 use outboard_wire::bulk::{BulkHeader, BulkReply, Certify, Holder};
 use outboard_wire::client::{Answer, Response};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
+
+/// How long this node may be behind what another one has decided.
+pub(super) const BEHIND: Duration = Duration::from_secs(5);
 
 /// A signed certificate and the authority's, both in PEM.
 pub(super) struct Certified {

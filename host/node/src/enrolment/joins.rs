@@ -1,9 +1,8 @@
 //! Joins are decided here, on whichever node was dialled: the proof is checked, the log judges the token and uses it up, a certificate is
 //! signed. Everything is done again without harm, by the same key.
 
-use super::BEHIND;
 use super::authority::{NOBODY_SIGNS, another_signs};
-use super::certificates::{Certified, sign};
+use super::certificates::{BEHIND, Certified, sign};
 use super::welcome::Welcome;
 use crate::control::{Founders, principal_of};
 use crate::desk::{Desk, Stopping};

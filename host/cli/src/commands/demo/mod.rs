@@ -2,7 +2,7 @@
 
 mod context;
 mod failover;
-mod nodes;
+pub(crate) mod nodes;
 mod place;
 
 use std::num::NonZeroU8;
@@ -20,7 +20,7 @@ use crate::output::Output;
 use crate::{session, units};
 use clap::Args;
 use context::DemoContext;
-pub(crate) use nodes::Nodes;
+use nodes::Nodes;
 use outboard_client::{Client, Options};
 use outboard_node::Durability;
 use outboard_wire::status::ClusterStatus;

@@ -11,7 +11,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use crate::code::Code;
-use crate::commands::demo::Nodes;
+use crate::commands::demo::nodes::Nodes;
 use crate::commands::scan::Keys;
 use crate::commands::{engine, leader, status};
 use crate::encoding::show;

@@ -1,4 +1,4 @@
-//! This node's copy of the authority with its key, in memory: who signs asks here. The copy on the disk is `authority`'s business.
+//! This node's copy of the authority with its key, in memory: who signs asks here. The copy on the disk is `enrolment/authority.rs`'s business.
 
 use outboard_net::Authority;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,26 +18,26 @@ impl Signer {
         Signer(Arc::new(Mutex::new(Held { authority, elsewhere })))
     }
 
-    pub(super) fn get(&self) -> Option<Arc<Authority>> {
+    pub(crate) fn get(&self) -> Option<Arc<Authority>> {
         self.lock().authority.clone()
     }
 
     /// From another node.
-    pub(super) fn set(&self, authority: Authority) {
+    pub(crate) fn set(&self, authority: Authority) {
         *self.lock() = Held { authority: Some(Arc::new(authority)), elsewhere: true };
     }
 
     /// Whether another node is known to have it.
-    pub(super) fn is_elsewhere(&self) -> bool {
+    pub(crate) fn is_elsewhere(&self) -> bool {
         self.lock().elsewhere
     }
 
-    pub(super) fn on_elsewhere(&self) {
+    pub(crate) fn on_elsewhere(&self) {
         self.lock().elsewhere = true;
     }
 
     /// This node has deleted its copy.
-    pub(super) fn on_given_up(&self) {
+    pub(crate) fn on_given_up(&self) {
         *self.lock() = Held { authority: None, elsewhere: true };
     }
 
