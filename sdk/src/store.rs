@@ -16,7 +16,7 @@ pub struct Moment {
     pub index: u64,
     /// Milliseconds since 1970, stamped by the leader; never goes back, may stand still.
     pub time_ms: u64,
-    /// Derived from the index, the same on every node.
+    /// From the cluster, the index and the place within a transaction: the same on every node.
     pub seed: u64,
 }
 

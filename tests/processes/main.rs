@@ -1,4 +1,4 @@
-//! Stories with real processes: what issues 2 and 4 promise of a cluster, told against the program as its users run it.
+//! Stories with real processes: what is promised of a cluster, told against the program as its users run it.
 //!
 //! A test target of host/cli (its path says `tests/processes/`), so that cargo builds the program first and names it here.
 //! The harness is the crate outboard-tests. Long measurements are `#[ignore]`d; each says how to run it.

@@ -46,7 +46,7 @@
 //! - A node that was removed hears it from its peers ([`Net::cut_off`]), a client from [`NetError::Refused`] or
 //!   [`ClientConnection::refusal`].
 //!
-//! Never: retries, interprets frames, judges a token by itself, writes files other than credentials, starts threads. It runs inside its caller's tokio runtime.
+//! Never: repeats a frame or a request, interprets frames, judges a token by itself, writes files other than credentials and the authority, starts threads. It runs inside its caller's tokio runtime.
 //! Tests: `tests/`, over real sockets on loopback; speed: `examples/pingpong.rs`.
 
 mod access;

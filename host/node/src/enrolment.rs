@@ -16,8 +16,9 @@
 //! A node that was demoted or removed deletes its copy, once another one is known to have it: the last copy never goes by itself. Whoever must
 //! assume that a copy was copied before needs a new authority, which means a new cluster.
 //!
-//! A node that signs for another believes its own replicated state only: a node gets a certificate for itself, a client for the name that it
-//! has, a newcomer for the key that used up a token.
+//! A node that signs for another believes its own replicated state only: a node gets a certificate for itself, a newcomer for the key that used
+//! up a token. But that a known client has asked, it has from the node that the client asked, as with every request that a node passes on: a
+//! member is trusted with what its clients may do, the admin among them.
 //!
 //! | file | what |
 //! | --- | --- |

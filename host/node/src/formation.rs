@@ -6,6 +6,7 @@
 //!                  cluster was recovered by hand
 //! DIR/identity/    certificate, key (0600), the cluster's CA certificate
 //! DIR/ca/          the cluster's authority with its key (0600), if this node signs (`enrolment.rs` tells who does)
+//! DIR/admin.toml   the admin's context with its key (0600), on the node that founded the cluster
 //! DIR/removed      why this node is no member any more: it does not start again
 //! DIR/log/         the log                        (host/wal/FORMAT.md)
 //! DIR/tables/      the tables                     (host/store/FORMAT.md)

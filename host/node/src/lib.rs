@@ -11,7 +11,7 @@
 //! - [`control`]: the replicated state beside the engine: which engines are known, who has them ready, which one runs, and
 //!   the hash chain that proves that all nodes got the same.
 //! - [`library`]: the components on this node's disk.
-//! - [`workers`]: one thread each for the log, for applying, for queries and for making the tables durable.
+//! - [`workers`]: one thread each for the log, for applying, for queries, for making the tables durable and for reading old parts of the log again.
 //! - [`desk`]: what the tasks beside the loop work with.
 //! - [`transfer`]: what takes longer than a frame: snapshots and components.
 //! - [`gateway`]: how listeners of other protocols on this node ask the cluster.
@@ -23,7 +23,7 @@
 //!
 //! Invariants: one order of events (propose, append, replicate, commit, apply), no side door; a reply handle travels with its
 //! entry; a failed write or sync, a damaged log and a fault below an engine halt the node ([`Halt`]) and are never retried.
-//! Tests: beside each file; the whole node in `tests/` of this room and, as real processes, in the workspace's `tests/`.
+//! Tests: beside the files that decide something alone; the whole node in `tests/` of this room and, as real processes, in the workspace's `tests/`.
 
 mod control;
 mod core;

@@ -1,5 +1,5 @@
 //! The loop: it takes everything that waits (frames, requests, words of the workers, the clock), lets the core think once, and
-//! carries out what the core wants. The only async part of the node beside the transfers.
+//! carries out what the core wants. Beside it only the tasks at the desk are async: transfers, enrolment, neighbours.
 
 use crate::control::Control;
 use crate::core::{Action, Core, Event};

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// What a node is started with; everything else stands in its data folder.
 #[derive(Clone, Debug)]
 pub struct NodeSettings {
-    /// The folder that `cluster init` made.
+    /// The node's folder (see `formation.rs`).
     pub data_dir: PathBuf,
     /// The component that the cluster starts with if it has no engine yet; later the log says which one runs.
     pub engine: Arc<[u8]>,

@@ -5,7 +5,7 @@
 //! it has said [`Step::Command`] or another step that consumes them.
 //!
 //! A request that is well-formed but too large is walked over to its end ([`Step::Skip`]) and then refused, so that the connection
-//! lives on; what can't be walked over is a [`ProtocolError`], and the connection's end. Tests: below, every split of a stream, and
+//! lives on; what can't be walked over is a [`ProtocolError`], and the connection's end. Tests: in `intake.rs`, every split of a stream, and
 //! properties; `fuzz_requests` is the entry for a fuzzer.
 
 use crate::limits::{

@@ -2,8 +2,8 @@
 //!
 //! A [`Store`] holds all tables of a node and changes only by [`Store::commit`], which takes one [`Batch`] (the writes of some entries
 //! and the index of the last of them) whole or not at all, and by [`Store::install`], which replaces everything by a snapshot. It is
-//! read through a [`View`], a state that does not move. Writing starts with a [`Transaction`]: the writes of one command, over those of
-//! the batch so far, over a view.
+//! read through a [`View`], a state that does not move. Writing starts with a [`Transaction`]: the writes of one command, kept or
+//! discarded as a whole, over those of the batch so far, over a view.
 //!
 //! Two homes: [`DiskStore`] on the LSM library `fjall`, [`MemoryStore`] for tests, the simulator and throw-away clusters. Only
 //! `disk*.rs` names fjall; what it leaves on the disk is told in FORMAT.md.

@@ -1,5 +1,5 @@
 //! Who gets nothing done, and what each is told: what an attacker or a mistaken operator would try, against real nodes.
-//! Each line of this table is a test, and each attempt a row in that test: who, the command line, the exit code, words of the answer.
+//! Each file below is a test or two, and each attempt a row in it: who, the command line, the exit code, words of the answer.
 //!
 //! | who | tries | where |
 //! | --- | --- | --- |

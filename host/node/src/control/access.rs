@@ -6,8 +6,8 @@
 //! | 7 | client's name | a version byte and its role, and whether it is revoked |
 //!
 //! Everything is judged where its entry is applied, by the log's time, so that of two joiners with one token only one comes in, the same on
-//! every node. A client that is not in the table may do nothing, but for `admin`, which `cluster init` makes: it is an admin until the table
-//! says otherwise. A revoked name stays, so that no old certificate ever holds again. Tests: below.
+//! every node. A client that is not in the table may do nothing, but for `admin`, whom the making of a cluster makes: it is an admin until the
+//! table says otherwise. A revoked name stays, so that no old certificate ever holds again. Tests: below.
 
 use super::directory::{Directory, NotListed};
 use super::{damaged, key_of, number_of, read_all};
@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const TOKENS: Table = Table::control(6);
 const CLIENTS: Table = Table::control(7);
 const VERSION: u8 = 2;
-/// The client that `cluster init` makes.
+/// The client that every cluster begins with.
 pub(crate) const ADMIN: &str = "admin";
 
 /// All tokens and clients.

@@ -3,7 +3,7 @@
 //!
 //! | table | key | value |
 //! | --- | --- | --- |
-//! | 0 | `head` | [`Head`]: position, time, chain, membership, active engine |
+//! | 0 | `head` | [`Head`]: its version, position, time, chain, membership, active engine, generation of the engine's tables |
 //! | 1 | digest | `EngineRecord` of every engine that was staged |
 //! | 2 | digest, node (8 bytes, big-endian) | `EngineVote` |
 //! | 3 | session (8 bytes, big-endian) | a version byte and the session: last use, settled up to where, replies by sequence |
@@ -17,7 +17,7 @@
 //!
 //! Head, sessions and watchers are written once per batch and are not part of the hash chain (batches differ between nodes); the
 //! others are. [`Control`] is published to the core with every change; [`Sessions`] and [`Watchers`] change with nearly every entry
-//! and stay with the machine. Never: I/O, clocks. Tests: here and beside each file.
+//! and stay with the machine. Never: I/O, clocks. Tests: beside the files, and in `machine/tests`.
 
 mod access;
 mod chain;

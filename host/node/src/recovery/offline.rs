@@ -7,7 +7,7 @@
 //! What it may cost: writes that only the missing nodes had; and what the survivors had not known to be committed is committed now. No protocol can do
 //! better, so nobody but an operator may decide it. Invariants: a plan changes nothing but what any start of a node would; applying ends
 //! with the one step that makes the new cluster, so a crash before it leaves a cluster without a quorum, and applying can be repeated.
-//! Tests: here, and `tests/processes/recovery.rs` with real processes.
+//! Tests: `tests/cluster/damage.rs`, and the workspace's `tests/processes/recovery.rs` with real processes.
 
 use super::{Recovery, raft_config};
 use crate::control::Head;

@@ -14,7 +14,7 @@
 //! receiver; the next one sends the others, from whatever state of whatever leader, as most chunks are the same there.
 //!
 //! Invariants: the tables take a snapshot only whole and checked; applying goes on while one is sent, at a bounded pace; the log behind it stays
-//! until it has ended. Tests: beside each file, `tests/cluster.rs`.
+//! until it has ended. Tests: in `chunks.rs`, and `tests/cluster.rs`.
 
 mod chunks;
 mod frames;

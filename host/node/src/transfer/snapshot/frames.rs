@@ -4,7 +4,7 @@
 //! key, value. The last frame is [`END`], the number of records (8 bytes) and the BLAKE3 hash over all frames before it.
 //!
 //! Where a frame ends depends on what is in it, not on how much came before: two snapshots that differ in a few records have nearly all frames in
-//! common. Tests: here and in `chunks`.
+//! common. Tests: in `chunks.rs`.
 
 use bytes::{Buf, Bytes};
 use outboard_store::{Records, StoreError, Table};
