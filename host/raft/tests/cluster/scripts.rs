@@ -20,6 +20,13 @@ fn every_script_goes_as_it_is_told() {
     assert!(failed.is_empty(), "these went differently: {failed:#?}");
 }
 
+/// What is committed may still have to be applied, and is in the log alone.
+#[test]
+#[should_panic(expected = "only what is applied is compacted")]
+fn n11_compacting_what_is_not_applied_breaks_a_rule() {
+    harness::script::run("cluster nodes=1 leader=1\nhold apply 1\nput 1 a\ncompact 1 2\n---\n");
+}
+
 fn goes_as_told(path: &Path) -> bool {
     let told = fs::read_to_string(path).expect("a script is readable");
     assert!(told.starts_with('#'), "{} begins with its claim", path.display());

@@ -24,7 +24,7 @@ fn five_nodes_survive_everything() {
 }
 
 #[test]
-fn a_changing_membership_survives_everything() {
+fn m18_a_changing_membership_survives_everything() {
     shake(2_000_000, Shaking { nodes: 3, spare: 3, changes: true });
 }
 
