@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use outboard_node::Durability;
 use outboard_node::stepped::{Now, Settings, SteppedNode, Waiting, record};
-use outboard_raft::{Config, NodeId, RoleKind};
+use outboard_raft::{Config, NodeId, RoleKind, SnapshotMeta, SnapshotRequest};
 use outboard_sandbox::{Component, Limits, Sandbox};
 use outboard_store::MemoryStore;
 use outboard_wal::{MemDisk, Options};
@@ -27,11 +27,22 @@ struct World {
     behind: Option<usize>,
     /// Nothing reaches it, and nothing comes from it.
     cut_off: Option<usize>,
+    /// Snapshots are on their way for as long as this is so.
+    slow: bool,
+    streams: Vec<Stream>,
     /// Snapshots that have arrived.
     snapshots: usize,
     /// The full engine, and who has asked for it.
     kv: Arc<Component>,
     wanted: BTreeSet<usize>,
+}
+
+/// A snapshot on its way.
+struct Stream {
+    from: usize,
+    request: SnapshotRequest,
+    meta: SnapshotMeta,
+    frames: Vec<Bytes>,
 }
 
 impl World {
@@ -53,6 +64,8 @@ impl World {
             stalled: None,
             behind: None,
             cut_off: None,
+            slow: false,
+            streams: Vec::new(),
             snapshots: 0,
             kv,
             wanted: BTreeSet::new(),
@@ -110,14 +123,21 @@ impl World {
         self.wanted.extend(wants.engines.iter().map(|_| number));
         for request in wants.snapshots {
             let (meta, frames) = self.nodes[number].snapshot().expect("readable");
-            let (at, from, to) = (meta.position, NodeId(number as u64 + 1), request.to.0 as usize - 1);
-            let ok = ![Some(number), Some(to)].contains(&self.cut_off);
-            if ok {
-                self.nodes[to].on_snapshot(from, request.term, meta, frames, now).expect("whole");
-                self.snapshots += 1;
-            }
-            self.nodes[number].on_snapshot_sent(request.to, at, ok, now);
+            self.streams.push(Stream { from: number, request, meta, frames });
         }
+        if !self.slow {
+            std::mem::take(&mut self.streams).into_iter().for_each(|stream| self.arrive(stream));
+        }
+    }
+
+    fn arrive(&mut self, Stream { from, request, meta, frames }: Stream) {
+        let (now, at, to) = (self.now(), meta.position, request.to.0 as usize - 1);
+        let ok = ![Some(from), Some(to)].contains(&self.cut_off);
+        if ok {
+            self.nodes[to].on_snapshot(NodeId(from as u64 + 1), request.term, meta, frames, now).expect("whole");
+            self.snapshots += 1;
+        }
+        self.nodes[from].on_snapshot_sent(request.to, at, ok, now);
     }
 
     /// Everybody's tables are on the disk, so that logs may be cut.
@@ -149,6 +169,15 @@ impl World {
     fn ask(&mut self, number: usize, arguments: &[&'static str]) -> Waiting {
         let arguments = arguments.iter().map(|word| Bytes::from_static(word.as_bytes())).collect();
         self.request(number, RequestBody::Command { arguments, consistency: Consistency::Linearizable, id: None })
+    }
+
+    /// More than a log may hold that is to be cut.
+    fn fill(&mut self, number: usize) {
+        for _ in 0..200 {
+            let filler = ["SET", "filler", "a value that is long enough to fill a log of some thousand bytes"];
+            let written = self.ask(number, &filler);
+            assert_eq!(self.answer(written), ok());
+        }
     }
 
     fn request(&mut self, number: usize, body: RequestBody) -> Waiting {
@@ -316,11 +345,7 @@ fn writes_that_wait_for_slow_tables_are_answered_when_a_snapshot_overtakes_them(
     assert!(world.nodes[first].raft().commit() > world.nodes[first].running().0.index, "committed, not applied");
     world.cut_off = Some(first);
     let second = world.until("another leader", |world| world.leader().filter(|number| *number != first));
-    for _ in 0..200 {
-        let more =
-            world.ask(second, &["SET", "filler", "a value that is long enough to fill a log of some thousand bytes"]);
-        assert_eq!(world.answer(more), ok());
-    }
+    world.fill(second);
     world.persist();
     world.cut_off = None;
     world.until("a snapshot", |world| (world.snapshots > 0).then_some(()));
@@ -331,6 +356,72 @@ fn writes_that_wait_for_slow_tables_are_answered_when_a_snapshot_overtakes_them(
     assert!(matches!(&plain, Response::Unknown(why) if why.contains("a snapshot")), "{plain:?}");
     let read = world.ask(first, &["GET", "k"]);
     assert_eq!(world.answer(read), Response::Reply(Bytes::from_static(b"$5\r\nnamed\r\n")));
+}
+
+/// The log that its receiver needs next is kept while a snapshot is on its way, however long that takes.
+#[test]
+fn n5_a_follower_needs_no_second_snapshot_because_of_the_time_that_the_first_one_takes() {
+    let mut world = World::new();
+    let leader = world.until("a leader", |world| world.leader());
+    let away = (0..3).find(|number| *number != leader).expect("there are three");
+    world.cut_off = Some(away);
+    world.fill(leader);
+    world.persist();
+    world.slow = true;
+    world.cut_off = None;
+    world.until("a snapshot on its way", |world| (!world.streams.is_empty()).then_some(()));
+    world.fill(leader);
+    world.persist();
+    world.slow = false;
+    let last = world.nodes[leader].raft().last().index;
+    world.until("the follower's agreement", |world| (world.nodes[away].raft().commit() >= last).then_some(()));
+    assert_eq!(world.snapshots, 1);
+
+    // It has arrived: what was kept for it goes.
+    let base = world.nodes[leader].raft().base();
+    world.persist();
+    assert!(world.nodes[leader].raft().base().index > base.index);
+}
+
+/// They are committed, and everybody else has cut its log behind them.
+#[test]
+fn n11_a_node_whose_tables_are_behind_keeps_the_log_that_they_need() {
+    let mut world = World::new();
+    let leader = world.until("a leader", |world| world.leader());
+    let behind = (0..3).find(|number| *number != leader).expect("there are three");
+    world.fill(leader);
+    world.behind = Some(behind);
+    world.fill(leader);
+    world.persist();
+    let base = |world: &World, number: usize| world.nodes[number].raft().base().index;
+    let applied = world.nodes[behind].raft().applied();
+    assert!(base(&world, leader) > applied, "the others go on without it");
+    assert!(base(&world, behind) <= applied);
+    world.behind = None;
+    let last = world.nodes[leader].raft().last().index;
+    world.until("its tables", |world| (world.nodes[behind].raft().applied() >= last).then_some(()));
+    assert_eq!(world.snapshots, 0, "it has all that it needs");
+}
+
+/// A follower answers a read by itself, but not before its tables have come as far as the leader's word.
+#[test]
+fn r9_a_read_on_a_follower_waits_for_its_tables() {
+    let mut world = World::new();
+    let leader = world.until("a leader", |world| world.leader());
+    let behind = (0..3).find(|number| *number != leader).expect("there are three");
+    let before = world.ask(leader, &["SET", "k", "before"]);
+    assert_eq!(world.answer(before), ok());
+    (0..5).for_each(|_| world.tick());
+    world.behind = Some(behind);
+    let after = world.ask(leader, &["SET", "k", "after"]);
+    assert_eq!(world.answer(after), ok());
+    let arguments = ["GET", "k"].map(|word| Bytes::from_static(word.as_bytes())).to_vec();
+    let consistency = Consistency::Follower;
+    let mut read = world.request(behind, RequestBody::Command { arguments, consistency, id: None });
+    (0..20).for_each(|_| world.tick());
+    assert_eq!(read.poll(), Ok(None), "it would be a stale one");
+    world.behind = None;
+    assert_eq!(world.answer(read), Response::Reply(Bytes::from_static(b"$5\r\nafter\r\n")));
 }
 
 /// A stall is longer than what any disk does now and then.
