@@ -163,7 +163,9 @@ pub(crate) fn text(code: Code) -> (&'static str, &'static str) {
         Code::Corrupt => (
             "data on disk is damaged",
             "Bytes that were durable don't match their checksum. The message names file and offset. Delete nothing: the node refuses to serve \
-             from it, and the other nodes hold the data.",
+             from it, and the other nodes hold the data. If the same start goes on failing: take the node out (outboard member remove NODE), keep its \
+             folder until the cluster is well, and let a new one in by outboard join, in another folder. A node whose log is gone, or is an older \
+             copy, counts for nothing until the others have given everything back.",
         ),
         Code::Diverged => (
             "two nodes have different states",

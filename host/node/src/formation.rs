@@ -17,7 +17,9 @@
 //!
 //! `node.toml` is written last and in one step: a folder without one is not a node yet, and whatever makes nodes goes on where it was. Its
 //! `members` are those who formed the cluster; they never change, because they are the state before the first entry of the log. Who is a
-//! member now stands in the tables.
+//! member now stands in the tables. Two things change in it: the incarnation, and that the log has begun, which is written at the first start once
+//! the log is there. A log that is missing afterwards is lost, whatever the tables say: the node counts for nothing until the others have
+//! given everything back.
 
 use crate::control::{Founders, Member, is_name};
 use crate::error::StartError;
@@ -255,6 +257,9 @@ struct NodeFile {
     /// How often the cluster was recovered by hand.
     #[serde(default, skip_serializing_if = "is_zero")]
     incarnation: u64,
+    /// The log has begun: from then on it may not be missing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    begun: bool,
     /// Since format 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -290,6 +295,7 @@ impl NodeFile {
             cluster: cluster.to_string(),
             node: own.id,
             incarnation: 0,
+            begun: false,
             name,
             address,
             members,
@@ -320,6 +326,8 @@ pub(crate) struct DataFolder {
     pub(crate) node: NodeId,
     /// Nodes of another one refuse each other.
     pub(crate) incarnation: u64,
+    /// The log has begun: from then on it may not be missing.
+    pub(crate) begun: bool,
     pub(crate) own: Member,
     pub(crate) founders: Founders,
     /// Whom it knew when it was made, the founders among them.
@@ -356,7 +364,7 @@ impl DataFolder {
             let member = |file: MemberFile| (NodeId(file.id), Member { name: file.name, address: file.address });
             members.into_iter().map(member).collect()
         };
-        let incarnation = file.incarnation;
+        let (incarnation, begun) = (file.incarnation, file.begun);
         let founders = list(file.members);
         let own = match (file.name, file.address) {
             (Some(name), Some(address)) => Some(Member { name, address }),
@@ -373,6 +381,7 @@ impl DataFolder {
             cluster,
             node,
             incarnation,
+            begun,
             own,
             founders,
             known,
@@ -401,11 +410,20 @@ impl DataFolder {
 
     /// From the next start on it is a node of this incarnation. Nothing else in `node.toml` changes.
     pub(crate) fn refound(&self, incarnation: u64) -> Result<(), StartError> {
+        let number = i64::try_from(incarnation).expect("nobody recovers a cluster so often");
+        self.change("incarnation", toml::Value::Integer(number))
+    }
+
+    /// The log is there, durably: a start that does not find it has lost it.
+    pub(crate) fn mark_begun(&self) -> Result<(), StartError> {
+        if self.begun { Ok(()) } else { self.change("begun", toml::Value::Boolean(true)) }
+    }
+
+    fn change(&self, key: &str, value: toml::Value) -> Result<(), StartError> {
         let (path, fresh) = (self.dir.join("node.toml"), self.dir.join("node.toml.new"));
         let changed = std::fs::read_to_string(&path).and_then(|text| {
             let mut table: toml::Table = text.parse().map_err(io::Error::other)?;
-            let number = i64::try_from(incarnation).map_err(io::Error::other)?;
-            table.insert("incarnation".to_owned(), toml::Value::Integer(number));
+            table.insert(key.to_owned(), value);
             let mut file = File::create(&fresh)?;
             file.write_all(table.to_string().as_bytes())?;
             file.sync_all()?;

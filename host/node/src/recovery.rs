@@ -28,6 +28,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) cluster: u128,
     /// Who formed the cluster.
     pub(crate) members: Founders,
+    /// The log has begun in an earlier life.
+    pub(crate) begun: bool,
     /// Of consensus.
     pub(crate) config: Config,
     /// Names a loss that is discovered now.
@@ -63,7 +65,12 @@ impl Recovery<'_> {
         let machine = Machine::open(store.clone(), library, self.members.clone(), salt, self.stopwatch)
             .map_err(|error| StartError::store(error, self.dir))?;
         let (mut wal, recovered) = match log {
-            Verdict::Sound(sound) => sound.resume().map_err(|error| self.wrong(error))?,
+            Verdict::Sound(mut sound) => {
+                if self.begun && sound.is_new() {
+                    self.missing(&mut sound, &machine)?;
+                }
+                sound.resume().map_err(|error| self.wrong(error))?
+            }
             Verdict::Damaged(damaged) => self.mend(damaged, &machine, &*store)?,
         };
         if recovered.torn_bytes > 0 {

@@ -256,6 +256,7 @@ impl Loop {
             Action::Persist(persist) => self.to_log(AppendJob::Persist(persist)),
             Action::ReadLog(request) => self.to_log(AppendJob::Read(request)),
             Action::Compact(upto) => self.to_log(AppendJob::Compact(upto)),
+            Action::NoteLoss { reason, at_ms } => self.to_log(AppendJob::NoteLoss { reason, at_ms }),
             Action::SettleLoss => self.to_log(AppendJob::SettleLoss),
             Action::Apply(entries) => self.to_tables(entries),
             Action::ResumeApply => self.jobs.tables.send(ApplyJob::Resume).unwrap_or_default(),

@@ -52,6 +52,8 @@ pub struct Settings {
     pub voters: Vec<NodeId>,
     /// The cluster's number.
     pub cluster: u128,
+    /// It was opened before, and its log is to be there.
+    pub begun: bool,
     /// Sets its elections apart from the others' and from those of its earlier lives.
     pub seed: u64,
     /// Changes limits of consensus; the times are the product's.
@@ -174,6 +176,7 @@ impl SteppedNode {
             node: settings.node,
             cluster: settings.cluster,
             members: founders,
+            begun: settings.begun,
             config: (settings.limits)(raft_config(settings.seed)),
             wall_ms: now.wall_ms,
             stopwatch: || 0,
@@ -360,6 +363,7 @@ impl SteppedNode {
             }
             Action::ReadLog(request) => self.log_queue.push_back(AppendJob::Read(request)),
             Action::Compact(upto) => self.log_queue.push_back(AppendJob::Compact(upto)),
+            Action::NoteLoss { reason, at_ms } => self.log_queue.push_back(AppendJob::NoteLoss { reason, at_ms }),
             Action::SettleLoss => self.log_queue.push_back(AppendJob::SettleLoss),
             Action::Apply(entries) => {
                 wants.committed.extend(entries.iter().map(|ordered| ordered.entry.clone()));

@@ -198,6 +198,7 @@ fn settings(id: u64, sandbox: &Sandbox, engine: &Arc<Component>) -> Settings {
         node: NodeId(id),
         voters: (1..=3).map(NodeId).collect(),
         cluster: 7,
+        begun: false,
         seed: id,
         limits: same,
         wal: Options { segment_bytes: 4 << 10, sync: true },

@@ -114,6 +114,16 @@ impl Raft {
         }
     }
 
+    /// Getter: whether this message shows that the log here is not what it was. A leader names in a heartbeat no commit index beyond what the peer has
+    /// acknowledged to it as durable; if the log ends before that, it is an older copy, or was emptied, and this node did not know. Such a
+    /// message must not be stepped: the node may have promised anything, and has to start anew with a [`Suspension`](crate::Suspension).
+    pub fn has_forgotten(&self, envelope: &Envelope) -> bool {
+        let Message::Heartbeat { commit, .. } = envelope.message else { return false };
+        let shared = &self.shared;
+        let is_whole = shared.suspended.is_none() && shared.installing.is_none();
+        is_whole && envelope.term >= self.term() && commit > shared.log.last().index
+    }
+
     /// Input: entries of the log that are not committed yet can't be read back, or can again, or are committed meanwhile. Nobody gets from this
     /// node what others need to go on: it leaves the lead to them.
     pub fn on_unfit(&mut self, unfit: bool) {

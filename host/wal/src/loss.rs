@@ -37,6 +37,14 @@ pub(crate) enum Note {
     Settled { incarnation: u64 },
 }
 
+impl Loss {
+    /// Where nothing is remembered, not even the count of lives may be right, and names that were made from a life must not be made again: such
+    /// a log goes on in a life of a range that no counting reaches, by the time of the discovery.
+    pub(crate) fn life_min(self) -> u64 {
+        if self.remembers.is_some() { 0 } else { 1 << 23 | (self.incarnation >> 6) & 0x3f_ffff }
+    }
+}
+
 impl Note {
     pub(crate) fn pending(self) -> Option<Loss> {
         match self {

@@ -88,6 +88,18 @@ impl MemDisk {
         state.names.remove(file).is_some()
     }
 
+    /// Cuts a file short, durably, as a repair of a file system may. False if there is none of that name, or it is not longer.
+    pub fn cut_short(&self, file: &str, size: u64) -> bool {
+        let mut state = self.state();
+        let Some(content) = state.content_of(file) else { return false };
+        if size >= content.size {
+            return false;
+        }
+        content.bytes.truncate(usize::try_from(size).expect("a file in memory"));
+        content.size = size;
+        true
+    }
+
     /// Everything in a file, as a program sees it. Nothing if there is none of that name.
     pub fn bytes_of(&self, file: &str) -> Option<Vec<u8>> {
         self.state().content_of(file).map(|content| content.bytes.clone())

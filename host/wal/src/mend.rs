@@ -115,7 +115,7 @@ impl DamagedLog {
         remove(&segments, &strays)?;
         note.write(segments.disk.as_ref(), sync)?;
 
-        let life = survey.life + LIVES_SKIPPED;
+        let life = (survey.life + LIVES_SKIPPED).max(if lost { loss.life_min() } else { 0 });
         let id = run.1.checked_add(2).expect("segments are never so many");
         let first = segments.create(id, 0, |salt| first_batch(base, hard_state, life).encode(salt).to_vec())?;
         for id in ids {

@@ -21,6 +21,7 @@ use crate::segment::{
     FileKind, Options, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Segment, Segments, file_kind, segment_name, shown,
 };
 use crate::wal::Wal;
+use crate::wal::next_incarnation;
 
 /// Read ahead of an entry that is looked at.
 const READ_BYTES: usize = 256 << 10;
@@ -127,6 +128,22 @@ impl SoundLog {
     /// Data that had been durable was lost here before, and it is not made good.
     pub fn loss(&self) -> Option<Loss> {
         self.note.and_then(Note::pending)
+    }
+
+    /// No log was there: it begins with this life.
+    pub fn is_new(&self) -> bool {
+        self.judged.segments.is_empty()
+    }
+
+    /// There should have been a log, and all of it is lost: writes that down, durably, before a new one begins. See [`Wal::note_loss`].
+    pub fn note_loss(&mut self, at: u64) -> Result<(), WalError> {
+        assert!(self.is_new(), "a log that is there has its own word on what was lost");
+        // What an earlier attempt has left may have the note's name.
+        remove(&self.segments, &std::mem::take(&mut self.strays))?;
+        let note = Note::Pending(Loss { incarnation: next_incarnation(self.note, at), remembers: None });
+        note.write(self.segments.disk.as_ref(), self.segments.options.sync)?;
+        self.note = Some(note);
+        Ok(())
     }
 
     /// As last appended.
@@ -252,7 +269,8 @@ impl Judged {
             torn_bytes: self.torn_bytes,
             loss: note.and_then(Note::pending),
         };
-        Ok((Wal::begin(segments, self.catalog, self.life + 1, note)?, recovered))
+        let life = (self.life + 1).max(recovered.loss.map_or(0, Loss::life_min));
+        Ok((Wal::begin(segments, self.catalog, life, note)?, recovered))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::error::WalError;
 use crate::record::{ALIGN, BATCH_HEADER_BYTES, BatchHeader, BatchKind, SEGMENT_HEADER_BYTES};
 use crate::replay::{look_behind, replay};
 use crate::segment::{Segment, Segments};
-use crate::window::{Window, open_damaged};
+use crate::window::{Window, is_cut_short, open_damaged};
 
 /// Everything that could be read.
 #[derive(Default)]
@@ -99,7 +99,10 @@ impl Survey {
         }
         (segment.end, segment.touched) = (offset, offset);
         let closed = self.tail.as_ref().is_some_and(|tail| tail.closed);
-        if !closed && look_behind(segments, &segment, self.life)?.mark > segment.end {
+        // Whatever stood where the file ends now may have been more of the log.
+        if !closed
+            && (look_behind(segments, &segment, self.life)?.mark > segment.end || is_cut_short(segments, &segment)?)
+        {
             breaks.meet(&mut self.tail);
         }
         let met = breaks.met;
@@ -139,7 +142,7 @@ impl Breaks<'_> {
 
 fn is_begun(segments: &Segments, id: u32) -> Result<bool, WalError> {
     let Some(segment) = open_damaged(segments, id)? else { return Ok(true) };
-    Ok(look_behind(segments, &segment, 0)?.batches > 0)
+    Ok(look_behind(segments, &segment, 0)?.batches > 0 || is_cut_short(segments, &segment)?)
 }
 
 /// The batch goes on with the stretch, or begins one. False if it makes no sense there; the stretch is gone then.

@@ -63,6 +63,14 @@ pub(crate) fn open_damaged(segments: &Segments, id: u32) -> Result<Option<Segmen
     Ok(capacity.filter(|capacity| *capacity >= end).map(segment))
 }
 
+/// Whether the file is shorter than the segment was made: as its header says, or as segments are made here if that can't be read.
+pub(crate) fn is_cut_short(segments: &Segments, segment: &Segment) -> Result<bool, WalError> {
+    let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+    segment.file.read_at(0, &mut bytes).doing("read", &segments.shown(&segment.name()))?;
+    let made = SegmentHeader::decode(&bytes).map_or(segments.options.segment_bytes, |header| header.capacity.into());
+    Ok(u64::from(segment.capacity) < made)
+}
+
 /// A stretch of a segment, read in large pieces.
 pub(crate) struct Window<'a> {
     file: &'a dyn DiskFile,

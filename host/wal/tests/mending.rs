@@ -137,6 +137,28 @@ fn what_a_cut_has_left_behind_is_never_taken_for_the_tail() {
     assert_eq!(damaged.hard_state().term, outboard_raft::Term(1), "what the first life has left can still be read");
 }
 
+/// What stood behind the cut may have been more of the log, so nobody knows where it ended.
+#[test]
+fn a_file_that_was_cut_short_never_tells_the_logs_end() {
+    let (disk, state) = closed_log();
+    let names = segments(&disk);
+    let (last, earlier) = names.split_last().expect("several segments");
+    for size in 0..SMALL.segment_bytes {
+        let disk = disk.fork();
+        assert!(disk.cut_short(last, size));
+        assert_eq!(damaged(&disk).expect("another size than it was made with").tail(), None, "cut to {size}");
+    }
+    for name in earlier {
+        for size in (0..SMALL.segment_bytes).step_by(7) {
+            let disk = disk.fork();
+            assert!(disk.cut_short(name, size));
+            let tail =
+                damaged(&disk).expect("another size than it was made with").tail().expect("the last one is whole");
+            assert_eq!((tail.last, tail.hard_state), (state.last(), state.hard_state), "{name} cut to {size}");
+        }
+    }
+}
+
 #[test]
 fn nothing_is_lost_where_the_tables_hold_all_that_cant_be_read() {
     let (disk, state) = closed_log();
@@ -249,4 +271,62 @@ fn a_crash_at_every_step_of_a_mend_leaves_the_damaged_log_or_the_new_one_with_th
         }
     }
     assert!(crashes > 60, "{crashes}");
+}
+
+/// Names are made from the number of a life, and none may be made twice: a log of which nothing is remembered counts on from elsewhere.
+#[test]
+fn a_log_in_place_of_a_lost_one_is_in_no_life_of_the_one_before() {
+    let life_of = |disk: &MemDisk, at: Option<u64>| {
+        let Verdict::Sound(mut log) = judge(disk) else { panic!("sound") };
+        if let Some(at) = at {
+            log.note_loss(at).expect("nothing fails");
+        }
+        log.resume().expect("nothing fails").0.life()
+    };
+    let (first, second, third) = (MemDisk::new(), MemDisk::new(), MemDisk::new());
+    let mut lives: Vec<u64> = (0..20).map(|_| life_of(&first, None)).collect();
+    for (disk, at) in [(&second, 1_700_000_000_000), (&third, 1_700_000_001_000)] {
+        lives.push(life_of(disk, Some(at)));
+        lives.extend((0..1).map(|_| life_of(disk, None)));
+    }
+    let count = lives.len();
+    lives.sort_unstable();
+    lives.dedup();
+    assert_eq!(lives.len(), count, "{lives:?}");
+    assert!(lives.iter().all(|life| *life < 1 << 24), "{lives:?}");
+}
+
+/// Whoever finds no log where there should be one, says so before a new one begins: from then on every start knows. (Found by the simulator,
+/// seed 600172.)
+#[test]
+fn a_crash_at_every_step_of_a_new_log_in_place_of_a_lost_one_leaves_none_or_one_that_knows_of_the_loss() {
+    let begin = |disk: &MemDisk| -> Result<Recovered, WalError> {
+        let Verdict::Sound(mut log) = Unrecovered::open(Box::new(disk.clone()), CLUSTER, SMALL)?.judge()? else {
+            panic!("an empty folder is not damaged")
+        };
+        if log.is_new() {
+            log.note_loss(AT)?;
+        }
+        log.resume().map(|(_, recovered)| recovered)
+    };
+    let mut crashes = 0;
+    for others in [Fate::Kept, Fate::Lost, Fate::Torn(9)] {
+        for step in 0.. {
+            let disk = MemDisk::new();
+            disk.stop_at(step, 11);
+            let done = begin(&disk).is_ok();
+            // Once more into the same step, then through.
+            disk.crash_with(|_, _| others);
+            disk.stop_at(disk.steps() + step, 11);
+            drop(begin(&disk));
+            disk.crash_with(|_, _| others);
+            let loss = begin(&disk).expect("nothing fails now").loss.expect("it is known");
+            assert!(loss.incarnation >= AT && loss.remembers.is_none(), "{loss:?}");
+            if done {
+                break;
+            }
+            crashes += 1;
+        }
+    }
+    assert!(crashes > 10, "{crashes}");
 }

@@ -123,6 +123,7 @@ fn node() -> SteppedNode {
         node: NodeId(1),
         voters: vec![NodeId(1), NodeId(2)],
         cluster: 1,
+        begun: false,
         seed: 1,
         limits: |config| config,
         wal: Options { segment_bytes: 4096, sync: true },

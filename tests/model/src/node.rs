@@ -122,7 +122,11 @@ impl Node {
             return None;
         }
         match input {
-            Input::Message(envelope) => self.raft.step(envelope.clone()),
+            Input::Message(envelope) => {
+                // Whoever lost something here knows it.
+                assert!(!self.raft.has_forgotten(envelope), "no leader counts on what its peer has not");
+                self.raft.step(envelope.clone());
+            }
             Input::Campaign => self.campaign()?,
             Input::Propose(command) => drop(self.raft.propose(Arc::from([*command])).ok()?),
             Input::Change(change) => drop(self.raft.force_membership(change.clone()).ok()?),

@@ -3,9 +3,12 @@
 //! Damage of what was durable is bounded to a minority of the voters (`members`): nothing can be promised beyond that.
 
 use crate::checks::Checked;
+use crate::disk::SimDisk;
 use crate::node::{Damage, Input, Misdirecting, SimNode};
 use crate::plan::{Fault, MILLI, Rate, SECOND};
+use crate::store::SimStore;
 use crate::world::{Step, World};
+use std::sync::Arc;
 
 /// How a fault ends.
 #[derive(Clone, Debug)]
@@ -123,6 +126,7 @@ impl World<'_> {
             }
             Fault::Membership => return Ok(self.begin_errand()),
             Fault::Wipe => return Ok(self.wipe(some)),
+            Fault::Emptied => return self.empty(some),
             Fault::Upgrade => self.push_engine(),
             Fault::Transfer => self.transfer(),
             Fault::Loss
@@ -278,6 +282,24 @@ impl World<'_> {
         self.trace.say(self.now, || format!("bit {bit} of byte {offset} in {file} of n{} flips", number + 1));
         self.nodes[number].damage = Some(Damage::Bit { file, offset, bit });
         true
+    }
+
+    /// As a careless operator does it: the folder stays, and what the node is called.
+    fn empty(&mut self, number: usize) -> Result<bool, crate::checks::Violation> {
+        let back = self.fault_chance(Fault::Emptied).scale(20 * MILLI, 4 * SECOND);
+        if !self.nodes[number].is_sound() || !self.may_damage() {
+            return Ok(false);
+        }
+        self.settle(number)?;
+        self.trace.say(self.now, || format!("n{} has lost log and tables", number + 1));
+        self.end_life(number);
+        let (plan, node) = (self.plan, &mut self.nodes[number]);
+        node.disk = SimDisk::new(plan.mutation);
+        node.store = Arc::new(SimStore::new(plan.mutation.filter(|_| number == 0)));
+        node.past.clear();
+        node.lost = true;
+        self.plan_in(back, Step::Start { node: number });
+        Ok(true)
     }
 
     fn fill_disk(&mut self, number: usize) -> bool {

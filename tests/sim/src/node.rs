@@ -67,6 +67,8 @@ pub(crate) struct SimNode {
     pub(crate) live: Option<SteppedNode>,
     /// Counts starts and ends.
     pub(crate) life: u64,
+    /// It has started before: its folder says that there is a log.
+    pub(crate) begun: bool,
     pub(crate) paused_until: u64,
     pub(crate) promised: Promised,
     pub(crate) damage: Option<Damage>,
@@ -108,6 +110,7 @@ impl SimNode {
             components: BTreeSet::from([Digest(engines.all()[plan.engine].digest().0)]),
             live: None,
             life: 0,
+            begun: false,
             paused_until: 0,
             promised: Promised::default(),
             damage: None,

@@ -71,11 +71,13 @@ pub enum Fault {
     Membership,
     /// A node loses all its disks for good: its operator has another one take its place.
     Wipe,
+    /// Log and tables of a node are lost, and its folder still says who it is.
+    Emptied,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 29] = [
+    pub const ALL: [Fault; 30] = [
         Fault::Loss,
         Fault::Duplication,
         Fault::Reordering,
@@ -105,6 +107,7 @@ impl Fault {
         Fault::SnapshotCut,
         Fault::Membership,
         Fault::Wipe,
+        Fault::Emptied,
     ];
 
     /// Its name on the command line and in the report.
@@ -139,6 +142,7 @@ impl Fault {
             Fault::SnapshotCut => "snapshot-cut",
             Fault::Membership => "membership",
             Fault::Wipe => "wipe",
+            Fault::Emptied => "emptied",
         }
     }
 

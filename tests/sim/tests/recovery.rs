@@ -26,6 +26,7 @@ impl Alone {
             node: NodeId(1),
             voters: vec![NodeId(1)],
             cluster: 7,
+            begun: false,
             seed: 1,
             limits: |config| config,
             wal: Options { segment_bytes: 4096, sync: true },

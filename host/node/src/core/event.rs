@@ -91,6 +91,8 @@ pub(crate) enum Action {
     Compact(Index),
     /// All that was lost here is here again: the log forgets the loss.
     SettleLoss,
+    /// All that this node has promised is lost: write that down, and halt.
+    NoteLoss { reason: String, at_ms: u64 },
     /// Into the tables, after all earlier ones.
     Apply(Vec<Ordered>),
     /// Reads whose barrier is reached.

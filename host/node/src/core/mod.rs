@@ -39,7 +39,7 @@ use engines::Engines;
 use inquiry::Inquiries;
 use outboard_raft::{Envelope, Index, NodeId, Position, Raft, Ready, RoleKind, Term};
 use outboard_sandbox::Component;
-use outboard_wire::client::Hint;
+use outboard_wire::client::{Hint, Response};
 use outboard_wire::command::EngineRecord;
 use outboard_wire::peer::PeerMessage;
 use outboard_wire::status::ChainMark;
@@ -115,6 +115,8 @@ pub(crate) struct Core {
     removed: Option<Index>,
     leaving: Option<Now>,
     stopped: bool,
+    /// The log is not what it was: the node only waits for its end.
+    forgotten: bool,
 }
 
 /// What the workers told last.
@@ -173,12 +175,19 @@ impl Core {
             removed: None,
             leaving: None,
             stopped: false,
+            forgotten: false,
         }
     }
 
     /// Something happened.
     pub(crate) fn on_event(&mut self, event: Event, now: Now, out: &mut Vec<Action>) {
         self.now = now;
+        if self.forgotten {
+            if let Event::Request { reply, .. } = event {
+                reply.send(Response::NotDone("this node is about to halt".into()));
+            }
+            return;
+        }
         match event {
             Event::Tick { refused } => self.on_tick(refused, out),
             Event::Peer { from, message } => self.on_peer(from, message, out),
@@ -209,6 +218,10 @@ impl Core {
     /// Everything that is to be done since the last flush. Once for all events that were waiting.
     pub(crate) fn flush(&mut self, now: Now, out: &mut Vec<Action>) {
         self.now = now;
+        // Nothing that it could say is true.
+        if self.forgotten {
+            return;
+        }
         self.maybe_propose_genesis();
         self.maybe_release_parked(out);
         loop {
@@ -273,7 +286,7 @@ impl Core {
 
     fn on_peer(&mut self, from: NodeId, message: PeerMessage, out: &mut Vec<Action>) {
         match message {
-            PeerMessage::Raft(envelope) => self.on_envelope(envelope),
+            PeerMessage::Raft(envelope) => self.on_envelope(envelope, out),
             PeerMessage::Forward { ticket, request } => {
                 let reply = Reply::Peer { to: from, ticket, door: self.door.clone(), hint: self.hint.clone() };
                 self.on_forwarded(request, reply, out);
@@ -288,12 +301,23 @@ impl Core {
         }
     }
 
-    fn on_envelope(&mut self, envelope: Envelope) {
+    fn on_envelope(&mut self, envelope: Envelope, out: &mut Vec<Action>) {
         // Whoever was removed is not heard. A node that this one has not heard of yet may be its leader: it was let in by entries that
         // are on their way.
-        if !self.control.directory.is_removed(envelope.from) {
-            self.raft.step(envelope);
+        if self.control.directory.is_removed(envelope.from) {
+            return;
         }
+        if self.raft.has_forgotten(&envelope) {
+            self.forgotten = true;
+            let text = format!(
+                "its log ends at {}, and {}, which leads, has its word for more: the folder is an older copy, or was emptied. Started again, this node \
+                 counts for nothing until the others have given everything back",
+                self.raft.last(),
+                envelope.from
+            );
+            return out.push(Action::NoteLoss { reason: text, at_ms: self.now.wall_ms });
+        }
+        self.raft.step(envelope);
     }
 
     fn on_peer_down(&mut self, peer: NodeId, out: &mut Vec<Action>) {

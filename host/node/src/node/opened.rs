@@ -58,6 +58,7 @@ impl Opened {
             node: folder.node,
             cluster: folder.cluster.0,
             members: folder.founders.clone(),
+            begun: folder.begun,
             config: raft_config(folder.node.0 ^ u64::from(std::process::id()) << 32 ^ (folder.cluster.0 as u64)),
             wall_ms: Clock::start().now().wall_ms,
             stopwatch,
@@ -85,6 +86,7 @@ impl Opened {
         let incoming = dir.join("incoming");
         snapshot::tidy(&incoming).map_err(|source| StartError::Folder { path: incoming.clone(), source })?;
         let (wal, machine, raft) = recovery.parts(log, store.clone(), library.clone())?;
+        folder.mark_begun()?;
         let own_engine = record(&own_engine);
         Ok(Opened { wal, store, library, own_engine, machine, raft, incoming })
     }

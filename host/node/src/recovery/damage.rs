@@ -12,7 +12,7 @@ use crate::error::StartError;
 use crate::machine::Machine;
 use outboard_raft::{HardState, Position};
 use outboard_store::Store;
-use outboard_wal::{DamagedLog, Loss, Recovered, Tail, Wal};
+use outboard_wal::{DamagedLog, Loss, Recovered, SoundLog, Tail, Wal};
 
 impl Recovery<'_> {
     /// A new log in place of the damaged one.
@@ -52,6 +52,18 @@ impl Recovery<'_> {
             }
             told => Ok(told),
         }
+    }
+
+    /// There was a log, and there is none. What the tables say does not matter: they may be gone as well.
+    pub(super) fn missing(&self, log: &mut SoundLog, machine: &Machine) -> Result<(), StartError> {
+        let text = format!("the log in {} is gone", self.dir.display());
+        if self.is_alone(machine) {
+            return Err(StartError::Corrupt(format!(
+                "{text}; no other voter that this node knows of has what is lost"
+            )));
+        }
+        tracing::error!("{text}");
+        log.note_loss(self.wall_ms).map_err(|error| self.wrong(error))
     }
 
     /// The log is gone, or is from before the tables: whatever was promised is forgotten.

@@ -203,11 +203,15 @@ fn open(dir: &Path, folder: &DataFolder) -> Result<SoundLog, StartError> {
         node: folder.node,
         cluster: folder.cluster.0,
         members: folder.founders.clone(),
+        begun: folder.begun,
         config: raft_config(0),
         wall_ms: 0,
         stopwatch: || 0,
     };
     match recovery.log(Box::new(FileDisk::new(dir.join("log"))), outboard_wal::Options::default())? {
+        Verdict::Sound(log) if folder.begun && log.is_new() => {
+            Err(StartError::Corrupt("its log is gone: leave this node out".into()))
+        }
         Verdict::Sound(log) if log.loss().is_none() => Ok(log),
         Verdict::Sound(_) => {
             Err(StartError::Corrupt("this node has lost data before and not got it back: leave it out".into()))

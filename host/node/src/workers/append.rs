@@ -6,7 +6,7 @@
 
 use super::{Word, Words};
 use crate::core::Event;
-use crate::error::Halt;
+use crate::error::{Halt, HaltKind};
 use crate::peers::{self, PeerDoor};
 use crate::settings::Durability;
 use outboard_raft::{Envelope, Index, LogAnswer, LogPurpose, LogRequest, Persist, PersistId, Position, SnapshotMeta};
@@ -21,6 +21,11 @@ pub(crate) enum AppendJob {
     Compact(Index),
     /// What was lost is here again.
     SettleLoss,
+    /// Everything that was promised is lost: write that down, and halt.
+    NoteLoss {
+        reason: String,
+        at_ms: u64,
+    },
     /// Something in this segment may not be as it was written.
     Suspect(u32),
     /// A snapshot is about to be installed. Tables must never be ahead of the log's term and vote: first everything that waits
@@ -88,6 +93,11 @@ impl AppendWorker {
             AppendJob::Compact(upto) => self.wal.compact(upto),
             // What makes the loss good was given to the log before, and may be forgotten only once it is durable.
             AppendJob::SettleLoss => self.flush().and_then(|()| self.wal.settle_loss()),
+            AppendJob::NoteLoss { reason, at_ms } => {
+                self.wal.note_loss(at_ms, None)?;
+                self.words.send(Word::Halt(Halt { kind: HaltKind::Corruption, reason }));
+                Ok(())
+            }
             AppendJob::Suspect(segment) => self.check(segment).map(drop),
             AppendJob::BeforeInstall(meta) => {
                 self.flush()?;

@@ -118,6 +118,60 @@ async fn e20_a_node_whose_log_is_gone_while_its_tables_are_not_has_no_vote_until
     counts_again(&mut world, 3).await;
 }
 
+/// REGRESSIONS E20, M16: nothing in its folder but its name tells that it ever took part.
+#[tokio::test]
+async fn e20_a_node_whose_log_and_tables_are_gone_has_no_vote_until_it_is_readmitted() {
+    let mut world = filled(3).await;
+    (1..=3).for_each(|number| world.kill(number));
+    world.lose_tables(3);
+    world.lose_log(3);
+    world.restart(3).await;
+    // Again, before anybody could give it anything: it does not take what it has begun meanwhile for its log.
+    world.kill(3);
+    world.restart(3).await;
+    world.restart(1).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(world.status(3).await.suspended);
+    assert_eq!((world.status(3).await.leader, world.status(1).await.leader), (None, None));
+    world.restart(2).await;
+    counts_again(&mut world, 3).await;
+}
+
+/// A copy from before the log began knows of nothing, and is found out by the leader that has its word.
+#[tokio::test]
+async fn an_older_copy_of_a_nodes_folder_is_noticed_by_what_the_leader_knows_of_it_and_is_given_everything_back() {
+    let mut world = filled(3).await;
+    let victim = if world.leader().await == 3 { 2 } else { 3 };
+    world.kill(victim);
+    world.lose_tables(victim);
+    world.lose_log(victim);
+    let file = world.dir(victim).join("node.toml");
+    let text = std::fs::read_to_string(&file).expect("readable");
+    std::fs::write(&file, text.replace("begun = true\n", "")).expect("writable");
+    world.restart(victim).await;
+    let halt = world.until_ended(victim).await;
+    assert!(halt.kind == outboard_node::HaltKind::Corruption && halt.reason.contains("older copy"), "{halt}");
+    world.restart(victim).await;
+    counts_again(&mut world, victim).await;
+}
+
+#[tokio::test]
+async fn where_nobody_else_has_the_data_a_log_that_is_gone_or_cut_short_is_told_and_nothing_is_begun_anew() {
+    let mut world = filled(1).await;
+    world.kill(1);
+    world.lose_tables(1);
+    let last = world.segments(1).pop().expect("a segment");
+    let whole = std::fs::read(&last).expect("readable");
+    std::fs::write(&last, &whole[..300]).expect("writable");
+    let refusal = world.try_restart(1).expect_err("it would lose acknowledged writes").to_string();
+    assert!(refusal.contains("no other voter"), "{refusal}");
+    world.lose_log(1);
+    for _ in 0..2 {
+        let refusal = world.try_restart(1).expect_err("it would lose acknowledged writes").to_string();
+        assert!(refusal.contains("the log in") && refusal.contains("is gone"), "{refusal}");
+    }
+}
+
 #[tokio::test]
 async fn where_nobody_else_has_the_data_a_damaged_log_is_left_as_it_is_and_told() {
     let mut world = filled(1).await;
