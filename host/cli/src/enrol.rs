@@ -113,7 +113,7 @@ pub(crate) fn not_joined(error: EnrolError) -> Failure {
                     refused("outboard member list")
                 }
                 JoinRefusal::NotLeader { .. } | JoinRefusal::Unavailable { .. } => {
-                    Failure::new(Code::Unavailable, message).help("outboard status")
+                    Failure::new(Code::Unavailable, message).help("run the same line again; it goes on where it was")
                 }
             },
         },

@@ -5,7 +5,7 @@
 //! everywhere. A secret is never printed.
 //!
 //! - `args.rs`: the tree of commands and the global flags. `commands/`: one file or folder per noun, each with its own flags.
-//! - `session.rs`: from the flags to a client. `config.rs`: a node's file. `redis.rs`: the Redis listener's glue.
+//! - `session.rs`: from the flags to a client. `config.rs`: a node's file. `environment.rs`: misspelled twins of flags. `redis.rs`: the Redis listener's glue.
 //! - `enrol.rs`, `new_node.rs`: coming in by a token, and a node's folder that comes into being. `node_failure.rs`: how a node ends badly.
 //! - `failure.rs`, `code.rs`, `explain.rs`: how things end badly.
 //! - `format.rs`, `output.rs`, `json.rs`, `reply.rs`: the four forms of output. `input.rs`, `encoding.rs`, `units.rs`: what people type.
@@ -20,6 +20,7 @@ mod commands;
 mod config;
 mod encoding;
 mod enrol;
+mod environment;
 mod explain;
 mod failure;
 mod format;
@@ -54,7 +55,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let (format, quiet) = (cli.global.output, cli.global.quiet);
-    match run(cli) {
+    match environment::check().and_then(|()| run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.code == Code::OutputClosed => ExitCode::SUCCESS,
         Err(failure) => {

@@ -175,6 +175,11 @@ impl Inner {
         });
     }
 
+    /// A node said so of these credentials.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.lock().links.iter().any(|link| link.is_revoked())
+    }
+
     /// When no further attempt will help: what was said. The cluster has revoked these credentials, or every node refused them at its last
     /// attempt.
     pub(crate) fn refused_for_good(&self, error: &OpenError) -> Option<String> {

@@ -124,6 +124,11 @@ impl Link {
         self.lock().refused.clone()
     }
 
+    /// Whether these credentials were revoked, as of the last attempt.
+    pub(crate) fn is_revoked(&self) -> bool {
+        matches!(self.lock().last_error, Some(OpenError::Revoked(_)))
+    }
+
     /// An answer came.
     pub(crate) fn on_heard(&self) {
         self.heard_ms.store(self.born.elapsed().as_millis() as u64, Ordering::Relaxed);

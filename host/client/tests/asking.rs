@@ -122,6 +122,20 @@ async fn revoked_credentials_are_an_error_at_once_though_other_nodes_are_away_an
 }
 
 #[tokio::test]
+async fn one_that_revokes_itself_is_answered_by_being_cut_off_and_nobody_else_is() {
+    for (whom, done) in [("test", true), ("somebody", false)] {
+        let world = World::new();
+        let node = world.node(1, vec![Behaviour::Revoke]).await;
+        let answer = world.client(&[&node]).revoke_client(whom).await;
+        assert!(
+            if done { answer == Ok(()) } else { matches!(answer, Err(ClientError::Auth(_))) },
+            "{whom}: {answer:?}"
+        );
+        assert_eq!(node.heard(), ["ACCESS"]);
+    }
+}
+
+#[tokio::test]
 async fn decisions_come_back_as_they_are() {
     let world = World::new();
     let decisions = vec![

@@ -115,6 +115,18 @@ fn seed_315991_who_waits_for_slow_tables_is_answered_when_a_snapshot_overtakes_t
     assert_holds(315_991);
 }
 
+/// The log's own: `a_crash_at_every_step_of_a_new_log_in_place_of_a_lost_one_leaves_none_or_one_that_knows_of_the_loss`.
+#[test]
+fn seed_600172_what_an_attempt_to_note_a_loss_has_left_bars_no_start() {
+    assert_holds(600_172);
+}
+
+/// The log's own: `a_log_in_place_of_a_lost_one_is_in_no_life_of_the_one_before`.
+#[test]
+fn seed_604356_a_node_that_has_lost_its_log_takes_no_answer_to_an_earlier_life_for_its_own() {
+    assert_holds(604_356);
+}
+
 /// Every broken rule is found within some seeds, by a check that has to do with it.
 #[test]
 fn every_rule_that_a_world_breaks_on_purpose_is_found() {

@@ -19,6 +19,8 @@ use outboard_wire::access::{Enrols, MemberChange, MemberInfo, Standing, Wish};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+/// How long a change whose answer was lost may take to show.
+const SHOWS_WITHIN: Duration = Duration::from_secs(5);
 /// How often it is looked whether a node has got its vote.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The token of `member add` is used at once.
@@ -103,7 +105,7 @@ pub(crate) async fn run(global: &Global, command: MemberCommand, out: &mut Outpu
     let change = verb.change(&found);
     match client.change_members(change, how.force, how.dry_run).await {
         // Asked through the node that left, or the leader was lost: the members tell.
-        Err(ClientError::Unknown(_)) if is_gone(&client, change).await => {}
+        Err(ClientError::Unknown(_)) if comes_to_show(&client, change).await => {}
         answer => answer.map_err(not_done)?,
     }
     if how.dry_run {
@@ -179,10 +181,27 @@ fn follow(global: &Global, members: &[MemberInfo]) {
     session::keep_endpoints(global, members.iter().map(|member| member.address.clone()).collect());
 }
 
-/// Whether a removal shows, though its answer was lost.
-async fn is_gone(client: &Client, change: MemberChange) -> bool {
-    let MemberChange::Remove { node } = change else { return false };
-    client.members().await.is_ok_and(|members| members.iter().all(|member| member.node != node))
+/// Whether the members show a change whose answer was lost; the next leader may need a moment to know of it.
+async fn comes_to_show(client: &Client, change: MemberChange) -> bool {
+    let deadline = Instant::now() + SHOWS_WITHIN;
+    while Instant::now() < deadline {
+        if client.members().await.is_ok_and(|members| shows(&members, change)) {
+            return true;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    false
+}
+
+fn shows(members: &[MemberInfo], change: MemberChange) -> bool {
+    let standing = |node: u64| members.iter().find(|member| member.node == node).map(|member| member.standing);
+    let is_wanted = |standing| matches!(standing, Some(Standing::Voter | Standing::Joining { .. }));
+    match change {
+        MemberChange::Remove { node } => standing(node).is_none(),
+        MemberChange::Demote { node } => standing(node) == Some(Standing::Learner),
+        MemberChange::Promote { node } => is_wanted(standing(node)),
+        MemberChange::Replace { new, .. } => is_wanted(standing(new)),
+    }
 }
 
 /// Until the change has come to its end, or the time is up; false then.

@@ -80,6 +80,7 @@ impl World {
                     let heard = match Request::decode(&request).expect("a request").body {
                         RequestBody::Command { arguments, id, .. } => Heard { name: text(&arguments[0]), id },
                         RequestBody::Transaction { commands, id, .. } => Heard { name: text(&commands[0][0]), id },
+                        RequestBody::Access(_) => Heard { name: "ACCESS".to_owned(), id: None },
                         RequestBody::SessionOpen => {
                             let session = opened.fetch_add(1, Ordering::Relaxed) + 1;
                             send(responder, None, Response::SessionOpened { session });

@@ -10,7 +10,7 @@
 //! Tests: `tests/cluster/damage.rs`, and the workspace's `tests/processes/recovery.rs` with real processes.
 
 use super::{Recovery, raft_config};
-use crate::control::Head;
+use crate::control::{Control, Head};
 use crate::error::StartError;
 use crate::formation::DataFolder;
 use outboard_raft::{Entry, HardState, Membership, NodeId, Payload, Position, Term};
@@ -192,7 +192,11 @@ fn look(dir: &Path) -> Result<Look, StartError> {
         term: log.hard_state().term,
         incarnation: folder.incarnation,
     };
-    let names = folder.known.iter().map(|(node, member)| (*node, member.name.clone())).collect();
+    let mut names: BTreeMap<NodeId, String> =
+        folder.known.iter().map(|(node, member)| (*node, member.name.clone())).collect();
+    let control = Control::load(&*store.view(), &head, &folder.founders);
+    let control = control.map_err(|error| StartError::store(error, dir))?;
+    names.extend(control.directory.iter().map(|(node, listed)| (node, listed.name.clone())));
     Ok(Look { survivor, cluster: folder.cluster.to_string(), membership: newest.unwrap_or(head.membership), names })
 }
 

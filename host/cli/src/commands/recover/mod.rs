@@ -72,6 +72,10 @@ fn apply(args: &ApplyArgs, out: &mut Output) -> Result<(), Failure> {
     show(&plan, true, out)?;
     eprintln!("next, each on its own machine:");
     plan.survivors.iter().for_each(|survivor| eprintln!("  outboard start --data-dir {}", survivor.dir.display()));
+    eprintln!(
+        "never start {} again: these nodes refuse them, but clients don't know, and would be served by the old cluster if a majority of it met",
+        gone(&plan)
+    );
     Ok(())
 }
 
