@@ -132,12 +132,13 @@ fn seed_604356_a_node_that_has_lost_its_log_takes_no_answer_to_an_earlier_life_f
 fn every_rule_that_a_world_breaks_on_purpose_is_found() {
     for mutation in Mutation::ALL {
         let checks: &[&str] = match mutation {
-            // Who notices its loss counts for nothing, and there may be too few others: then the cluster does not heal.
+            // Who notices its loss counts for nothing, and there may be too few others: then the cluster does not heal. It may notice by what a
+            // leader knows of it, and halts.
             Mutation::SyncsDropped | Mutation::AckBeforeSync => {
-                &["start", "leader completeness", "votes", "durability", "healing"]
+                &["start", "leader completeness", "votes", "durability", "healing", "halts"]
             }
             Mutation::DiskGoesBack => {
-                &["leader completeness", "votes", "state machine safety", "linearizability", "election safety"]
+                &["halts", "leader completeness", "votes", "state machine safety", "linearizability", "election safety"]
             }
             Mutation::VotesForgotten => &["votes", "election safety", "start"],
             Mutation::TablesForgotten => &["start"],
