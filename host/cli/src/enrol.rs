@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::code::Code;
 use crate::failure::{Failure, unreadable};
+use crate::hint::hint;
 use crate::node_failure::not_formed;
 use crate::session::with_port;
 use outboard_net::{JoinError, JoinRefusal, Token};
@@ -48,7 +49,7 @@ pub(crate) async fn node(
         for seed in seeds {
             match enrolment::join_node(resolve(seed)?, token, dir, name, advertised).await {
                 Ok(()) => {
-                    eprintln!("enrolled by {seed}");
+                    hint!("enrolled by {seed}");
                     return Ok(());
                 }
                 Err(error) if error.is_passing() && Instant::now() < deadline => {

@@ -25,6 +25,7 @@ mod explain;
 mod failure;
 mod format;
 mod global;
+mod hint;
 mod input;
 mod json;
 mod logging;
@@ -79,6 +80,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     } else {
         None
     };
+    hint::set_quiet(global.quiet);
     logging::start(node.map(|args| args.log_format()), global.verbose, global.quiet);
     let mut out = Output::stdout(global.output);
     // These two need no client; a node has threads of its own.

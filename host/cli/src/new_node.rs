@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::code::Code;
 use crate::enrol;
 use crate::failure::Failure;
+use crate::hint::hint;
 use crate::node_failure::not_formed;
 use crate::node_failure::not_started;
 use crate::session::ADMIN_CONTEXT;
@@ -71,13 +72,13 @@ impl NewNode<'_> {
         let cluster = founding.cluster;
         let known = keep(&context)?;
         founding.finish().map_err(not_formed)?;
-        eprintln!("made the cluster {cluster}, its authority in {}", dir.join("ca").display());
+        hint!("made the cluster {cluster}, its authority in {}", dir.join("ca").display());
         match known {
-            Some(name) => eprintln!("the admin's context is {name}: outboard -c {name} status"),
-            None => eprintln!("the admin's context: outboard -c {} status", dir.join(ADMIN_CONTEXT).display()),
+            Some(name) => hint!("the admin's context is {name}: outboard -c {name} status"),
+            None => hint!("the admin's context: outboard -c {} status", dir.join(ADMIN_CONTEXT).display()),
         }
         if is_local_only(&address) {
-            eprintln!("{address} is reached from this machine only; --advertise HOST:PORT lets others join");
+            hint!("{address} is reached from this machine only; --advertise HOST:PORT lets others join");
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use crate::code::Code;
 use crate::failure::Failure;
+use crate::hint::hint;
 use crate::node_failure::not_formed;
 use crate::output::Output;
 use crate::session::ADMIN_CONTEXT;
@@ -167,7 +168,7 @@ fn renew(args: &RenewArgs, out: &mut Output) -> Result<(), Failure> {
     }
     out.flush()?;
     if is_node {
-        eprintln!("a node that runs takes it at its next start");
+        hint!("a node that runs takes it at its next start");
     }
     Ok(())
 }

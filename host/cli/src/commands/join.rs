@@ -13,6 +13,7 @@ use crate::commands::start::{self, StartArgs};
 use crate::enrol;
 use crate::failure::{Failure, unwritable};
 use crate::global::Global;
+use crate::hint::hint;
 use crate::output::Output;
 use crate::session::{DEFAULT_CONTEXT, with_port};
 use clap::Args;
@@ -101,7 +102,7 @@ async fn client(global: &Global, seed: &str, token: &Token, name: &str, out: &mu
         let known = Context::load_file(&path)?;
         check_context(&known, &path, token, name)?;
         // As when the same line is run again.
-        eprintln!("it came in before; the token is not used");
+        hint!("it came in before; the token is not used");
         return tell_client(&known, &path, out);
     }
     let key_dir = path.with_extension("joining");
@@ -160,7 +161,7 @@ fn tell_client(context: &Context, path: &Path, out: &mut Output) -> Result<(), F
         out.line(format!("{principal} of {}", context.cluster))?;
     }
     out.flush()?;
-    eprintln!("the context is {}; try outboard status", path.display());
+    hint!("the context is {}; try outboard status", path.display());
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::commands::token;
 use crate::enrol;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::hint::hint;
 use crate::new_node;
 use crate::output::Output;
 use crate::table::{Align, columns};
@@ -130,7 +131,7 @@ pub(crate) async fn run(global: &Global, command: MemberCommand, out: &mut Outpu
     out.line(verb.text(&found, settled))?;
     out.flush()?;
     if !settled {
-        eprintln!("how far it is: outboard member list");
+        hint!("how far it is: outboard member list");
     }
     Ok(())
 }
@@ -306,8 +307,8 @@ async fn add(global: &Global, args: AddArgs, out: &mut Output) -> Result<(), Fai
         out.line(format!("{name} is enrolled"))?;
     }
     out.flush()?;
-    eprintln!("next, on its own machine (bring the folder there, it holds a private key):");
-    eprintln!("  outboard start --data-dir {}", args.out.display());
+    hint!("next, on its own machine (bring the folder there, it holds a private key):");
+    hint!("  outboard start --data-dir {}", args.out.display());
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::enrol;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::hint::hint;
 use crate::logging::LogFormat;
 use crate::new_node::{self, NewNode};
 use crate::node_failure::{halted, not_started};
@@ -178,9 +179,9 @@ pub(crate) fn run(args: StartArgs, token: Option<Token>, global: &Global) -> Res
         let node = Node::start(settings).map_err(not_started)?;
         let (version, name, cluster, address) =
             (env!("CARGO_PKG_VERSION"), node.name(), node.cluster(), node.address());
-        eprintln!("outboard {version}  node {name} of {cluster} listens on {address}");
+        hint!("outboard {version}  node {name} of {cluster} listens on {address}");
         if let Some(listener) = listener {
-            eprintln!("Redis clients: {}", listener.address());
+            hint!("Redis clients: {}", listener.address());
             listener.serve(&node, durability);
         }
         while !node.has_ended() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::code::Code;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::hint::hint;
 use crate::output::Output;
 use crate::table::{Align, columns};
 use crate::{json, session, units};
@@ -109,7 +110,7 @@ async fn run_create(global: &Global, args: &CreateArgs, out: &mut Output) -> Res
     }
     out.line(token.reveal())?;
     out.flush()?;
-    eprintln!("{what}; on the new machine:\n  outboard join {seed} {}", token.reveal());
+    hint!("{what}; on the new machine:\n  outboard join {seed} {}", token.reveal());
     Ok(())
 }
 

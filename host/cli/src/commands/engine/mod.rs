@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use crate::failure::{Failure, unwritable};
 use crate::global::Global;
+use crate::hint::hint;
 use crate::output::Output;
 use crate::session;
 use clap::Subcommand;
@@ -71,6 +72,6 @@ fn extract(name: &str, file: &std::path::Path, out: &mut Output) -> Result<(), F
         return out.bytes(bytes);
     }
     std::fs::write(file, bytes).map_err(|error| unwritable(file, &error))?;
-    eprintln!("{name}: {} written to {}", crate::units::size(bytes.len() as u64), file.display());
+    hint!("{name}: {} written to {}", crate::units::size(bytes.len() as u64), file.display());
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::commands::engine::component::{self, Component};
 use crate::commands::leader::name_of;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::hint::hint;
 use crate::output::Output;
 use crate::{json, session};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -39,7 +40,7 @@ pub(crate) async fn run(global: &Global, target: &str, dry_run: bool, out: &mut 
         }))?;
     } else {
         out.line(format!("{}  ready on {}", engine_title(&pushed.engine), ready(&pushed)))?;
-        eprintln!("switch to it: outboard engine upgrade {}", pushed.engine.digest.short());
+        hint!("switch to it: outboard engine upgrade {}", pushed.engine.digest.short());
     }
     check(&pushed, &named)
 }

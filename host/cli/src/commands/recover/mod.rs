@@ -3,6 +3,7 @@
 use crate::code::Code;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::hint::hint;
 use crate::json;
 use crate::node_failure::not_started;
 use crate::output::Output;
@@ -49,7 +50,7 @@ pub(crate) fn run(_global: &Global, command: RecoverCommand, out: &mut Output) -
         RecoverCommand::Plan(args) => {
             let plan = Plan::of(&args.dirs).map_err(no_plan)?;
             show(&plan, false, out)?;
-            eprintln!("next, if {} never come back:\n  outboard recover apply {}", gone(&plan), typed(&args.dirs));
+            hint!("next, if {} never come back:\n  outboard recover apply {}", gone(&plan), typed(&args.dirs));
             Ok(())
         }
         RecoverCommand::Apply(args) => apply(&args, out),
@@ -70,9 +71,9 @@ fn apply(args: &ApplyArgs, out: &mut Output) -> Result<(), Failure> {
     }
     plan.apply().map_err(no_plan)?;
     show(&plan, true, out)?;
-    eprintln!("next, each on its own machine:");
-    plan.survivors.iter().for_each(|survivor| eprintln!("  outboard start --data-dir {}", survivor.dir.display()));
-    eprintln!(
+    hint!("next, each on its own machine:");
+    plan.survivors.iter().for_each(|survivor| hint!("  outboard start --data-dir {}", survivor.dir.display()));
+    hint!(
         "never start {} again: these nodes refuse them, but clients don't know, and would be served by the old cluster if a majority of it met",
         gone(&plan)
     );
