@@ -17,8 +17,8 @@
 //!
 //! `node.toml` is written last and in one step: a folder without one is not a node yet, and whatever makes nodes goes on where it was. Its
 //! `members` are those who formed the cluster; they never change, because they are the state before the first entry of the log. Who is a
-//! member now stands in the tables. Two things change in it: the incarnation, and that the log has begun, which is written at the first start once
-//! the log is there. A log that is missing afterwards is lost, whatever the tables say: the node counts for nothing until the others have
+//! member now stands in the tables. What changes in it: the incarnation; the number of the last loss; and that the log has begun, which is written at the
+//! first start once the log is there. A log that is missing afterwards is lost, whatever the tables say: the node counts for nothing until the others have
 //! given everything back.
 
 use crate::control::{Founders, Member, is_name};
@@ -260,6 +260,9 @@ struct NodeFile {
     /// The log has begun: from then on it may not be missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     begun: bool,
+    /// The number of the last loss that the log has noted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    last_loss: u64,
     /// Since format 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -296,6 +299,7 @@ impl NodeFile {
             node: own.id,
             incarnation: 0,
             begun: false,
+            last_loss: 0,
             name,
             address,
             members,
@@ -328,6 +332,8 @@ pub(crate) struct DataFolder {
     pub(crate) incarnation: u64,
     /// The log has begun: from then on it may not be missing.
     pub(crate) begun: bool,
+    /// The number of the last loss that the log has noted: the next one gets a higher one, whatever the clock says and even if the note is gone.
+    pub(crate) last_loss: u64,
     pub(crate) own: Member,
     pub(crate) founders: Founders,
     /// Whom it knew when it was made, the founders among them.
@@ -364,7 +370,7 @@ impl DataFolder {
             let member = |file: MemberFile| (NodeId(file.id), Member { name: file.name, address: file.address });
             members.into_iter().map(member).collect()
         };
-        let (incarnation, begun) = (file.incarnation, file.begun);
+        let (incarnation, begun, last_loss) = (file.incarnation, file.begun, file.last_loss);
         let founders = list(file.members);
         let own = match (file.name, file.address) {
             (Some(name), Some(address)) => Some(Member { name, address }),
@@ -382,6 +388,7 @@ impl DataFolder {
             node,
             incarnation,
             begun,
+            last_loss,
             own,
             founders,
             known,
@@ -414,9 +421,15 @@ impl DataFolder {
         self.change("incarnation", toml::Value::Integer(number))
     }
 
-    /// The log is there, durably: a start that does not find it has lost it.
-    pub(crate) fn mark_begun(&self) -> Result<(), StartError> {
-        if self.begun { Ok(()) } else { self.change("begun", toml::Value::Boolean(true)) }
+    /// The log is there, durably: a start that does not find it has lost it. And so much it knows of losses.
+    pub(crate) fn mark_begun(&self, loss: Option<u64>) -> Result<(), StartError> {
+        if !self.begun {
+            self.change("begun", toml::Value::Boolean(true))?;
+        }
+        match loss.filter(|loss| *loss > self.last_loss).and_then(|loss| i64::try_from(loss).ok()) {
+            Some(loss) => self.change("last_loss", toml::Value::Integer(loss)),
+            None => Ok(()),
+        }
     }
 
     fn change(&self, key: &str, value: toml::Value) -> Result<(), StartError> {

@@ -32,8 +32,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) begun: bool,
     /// Of consensus.
     pub(crate) config: Config,
-    /// Names a loss that is discovered now.
-    pub(crate) wall_ms: u64,
+    /// Names a loss that is discovered now: by the time, and above those before it.
+    pub(crate) loss_name: u64,
     pub(crate) stopwatch: Stopwatch,
 }
 

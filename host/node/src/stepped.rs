@@ -54,6 +54,8 @@ pub struct Settings {
     pub cluster: u128,
     /// It was opened before, and its log is to be there.
     pub begun: bool,
+    /// The number of the last loss that its log has noted.
+    pub last_loss: u64,
     /// Sets its elections apart from the others' and from those of its earlier lives.
     pub seed: u64,
     /// Changes limits of consensus; the times are the product's.
@@ -178,7 +180,7 @@ impl SteppedNode {
             members: founders,
             begun: settings.begun,
             config: (settings.limits)(raft_config(settings.seed)),
-            wall_ms: now.wall_ms,
+            loss_name: now.wall_ms.max(settings.last_loss + 1),
             stopwatch: || 0,
         };
         let library = Library::in_memory(settings.sandbox.clone());

@@ -199,6 +199,7 @@ fn settings(id: u64, sandbox: &Sandbox, engine: &Arc<Component>) -> Settings {
         voters: (1..=3).map(NodeId).collect(),
         cluster: 7,
         begun: false,
+        last_loss: 0,
         seed: id,
         limits: same,
         wal: Options { segment_bytes: 4 << 10, sync: true },
@@ -423,6 +424,51 @@ fn r9_a_read_on_a_follower_waits_for_its_tables() {
     assert_eq!(read.poll(), Ok(None), "it would be a stale one");
     world.behind = None;
     assert_eq!(world.answer(read), Response::Reply(Bytes::from_static(b"$5\r\nafter\r\n")));
+}
+
+/// It was installed, and its node ended before it said so; a connection that is there again says that much. (Found by the simulator, seed
+/// 702411.)
+#[test]
+fn a_peer_that_comes_back_is_asked_at_once_how_far_its_snapshot_has_brought_it() {
+    let mut world = World::new();
+    let leader = world.until("a leader", |world| world.leader());
+    let away = (leader + 1) % 3;
+    world.cut_off = Some(away);
+    world.fill(leader);
+    world.persist();
+    world.slow = true;
+    world.cut_off = None;
+    world.until("a snapshot on its way", |world| (!world.streams.is_empty()).then_some(()));
+    let stream = world.streams.pop().expect("it is on its way");
+    let at = stream.meta.position;
+    world.arrive(stream);
+    world.cut_off = Some(away);
+    (0..3).for_each(|_| world.tick());
+    assert_eq!(world.nodes[away].raft().last(), at, "it is installed");
+    world.cut_off = None;
+    let written = world.ask(leader, &["SET", "k", "v"]);
+    assert_eq!(world.answer(written), ok());
+    let now = world.now();
+    world.nodes[leader].on_peer_up(NodeId(away as u64 + 1), now);
+    for _ in 0..20 {
+        world.tick();
+    }
+    assert_eq!(world.nodes[away].raft().last(), world.nodes[leader].raft().last());
+}
+
+/// A leader takes only a higher number for another loss. (Found by the simulator, seed 759742.)
+#[test]
+fn a_loss_is_named_above_the_one_before_it_even_if_the_clock_went_back_and_the_note_is_gone() {
+    let sandbox = Sandbox::new(Limits::default(), None).expect("a sandbox");
+    let engine = sandbox.admit(outboard_embedded::KV_BASIC).expect("an engine");
+    for (last_loss, wall_ms, named) in [(0, 1_000, 1_000), (5_000, 1_000, 5_001), (5_000, 9_000, 9_000)] {
+        let settings = Settings { begun: true, last_loss, ..settings(1, &sandbox, &engine) };
+        let now = Now { wall_ms, mono_us: 0 };
+        let opened = SteppedNode::open(settings, Box::new(MemDisk::new()), Arc::new(MemoryStore::new()), now);
+        let node = opened.expect("its log is missing, and there are others");
+        assert_eq!(node.wal().loss().map(|loss| loss.incarnation), Some(named));
+        assert!(node.raft().is_suspended());
+    }
 }
 
 /// A stall is longer than what any disk does now and then.

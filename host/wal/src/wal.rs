@@ -131,6 +131,11 @@ impl Wal {
         self.acting(|wal| wal.try_reset(base))
     }
 
+    /// The loss that is noted and not made good yet.
+    pub fn loss(&self) -> Option<Loss> {
+        self.note.and_then(Note::pending)
+    }
+
     /// Writes down, durably, that data is gone that this log had promised to keep. `at` names the loss: the time of its discovery will
     /// do, and is raised above what named an earlier one. It is told by every recovery until it is settled.
     pub fn note_loss(&mut self, at: u64, remembers: Option<Position>) -> Result<Loss, WalError> {

@@ -124,6 +124,7 @@ fn node() -> SteppedNode {
         voters: vec![NodeId(1), NodeId(2)],
         cluster: 1,
         begun: false,
+        last_loss: 0,
         seed: 1,
         limits: |config| config,
         wal: Options { segment_bytes: 4096, sync: true },

@@ -287,7 +287,9 @@ impl World<'_> {
     /// As a careless operator does it: the folder stays, and what the node is called.
     fn empty(&mut self, number: usize) -> Result<bool, crate::checks::Violation> {
         let back = self.fault_chance(Fault::Emptied).scale(20 * MILLI, 4 * SECOND);
-        if !self.nodes[number].is_sound() || !self.may_damage() {
+        // Who has founded a cluster alone and lost everything knows of nobody else, and rightly does not start.
+        let alone = self.plan.nodes == 1 && number == 0;
+        if alone || !self.nodes[number].is_sound() || !self.may_damage() {
             return Ok(false);
         }
         self.settle(number)?;

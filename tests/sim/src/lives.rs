@@ -78,6 +78,7 @@ impl World<'_> {
             voters: (1..=self.plan.nodes).map(NodeId).collect(),
             cluster: CLUSTER,
             begun: node.begun,
+            last_loss: node.last_loss,
             seed: self.plan.seed.wrapping_mul(0x9e37_79b9).wrapping_add(node.life << 8 | node.id.0),
             limits: if self.plan.narrow { narrow } else { |config| config },
             wal: Options { segment_bytes: self.plan.segment_bytes, sync: true },
@@ -92,6 +93,7 @@ impl World<'_> {
     fn on_started(&mut self, number: usize, live: SteppedNode) -> Checked {
         let node = &mut self.nodes[number];
         node.begun = true;
+        node.last_loss = node.last_loss.max(live.wal().loss().map_or(0, |loss| loss.incarnation));
         let (last, commit) = (live.raft().last(), live.raft().commit());
         self.trace.say(self.now, || format!("{} starts, log to {last}, tables at {commit}", node.id));
         self.trace.note(&[2, live.raft().term().0, last.index.0, commit.0]);

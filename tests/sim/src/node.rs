@@ -69,6 +69,8 @@ pub(crate) struct SimNode {
     pub(crate) life: u64,
     /// It has started before: its folder says that there is a log.
     pub(crate) begun: bool,
+    /// And which loss was the last that its log had noted.
+    pub(crate) last_loss: u64,
     pub(crate) paused_until: u64,
     pub(crate) promised: Promised,
     pub(crate) damage: Option<Damage>,
@@ -111,6 +113,7 @@ impl SimNode {
             live: None,
             life: 0,
             begun: false,
+            last_loss: 0,
             paused_until: 0,
             promised: Promised::default(),
             damage: None,

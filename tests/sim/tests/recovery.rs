@@ -27,6 +27,7 @@ impl Alone {
             voters: vec![NodeId(1)],
             cluster: 7,
             begun: false,
+            last_loss: 0,
             seed: 1,
             limits: |config| config,
             wal: Options { segment_bytes: 4096, sync: true },

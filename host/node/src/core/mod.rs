@@ -192,7 +192,7 @@ impl Core {
             Event::Tick { refused } => self.on_tick(refused, out),
             Event::Peer { from, message } => self.on_peer(from, message, out),
             // The flush that follows lets go what was parked for it.
-            Event::PeerUp(peer) => drop(self.up.insert(peer)),
+            Event::PeerUp(peer) => self.on_peer_up(peer),
             Event::PeerDown(peer) => self.on_peer_down(peer, out),
             Event::Request { request, encoded, reply } => self.on_request(request, encoded, reply, out),
             Event::Persisted(id) => self.raft.on_persisted(id),
@@ -318,6 +318,12 @@ impl Core {
             return out.push(Action::NoteLoss { reason: text, at_ms: self.now.wall_ms });
         }
         self.raft.step(envelope);
+    }
+
+    /// What was on its way over the connection before did perhaps not come, a snapshot's installation among it.
+    fn on_peer_up(&mut self, peer: NodeId) {
+        self.up.insert(peer);
+        self.raft.on_unreachable(peer);
     }
 
     fn on_peer_down(&mut self, peer: NodeId, out: &mut Vec<Action>) {

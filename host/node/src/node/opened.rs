@@ -60,7 +60,7 @@ impl Opened {
             members: folder.founders.clone(),
             begun: folder.begun,
             config: raft_config(folder.node.0 ^ u64::from(std::process::id()) << 32 ^ (folder.cluster.0 as u64)),
-            wall_ms: Clock::start().now().wall_ms,
+            loss_name: Clock::start().now().wall_ms.max(folder.last_loss + 1),
             stopwatch,
         };
         let disk = Box::new(FileDisk::new(dir.join("log")));
@@ -86,7 +86,7 @@ impl Opened {
         let incoming = dir.join("incoming");
         snapshot::tidy(&incoming).map_err(|source| StartError::Folder { path: incoming.clone(), source })?;
         let (wal, machine, raft) = recovery.parts(log, store.clone(), library.clone())?;
-        folder.mark_begun()?;
+        folder.mark_begun(wal.loss().map(|loss| loss.incarnation))?;
         let own_engine = record(&own_engine);
         Ok(Opened { wal, store, library, own_engine, machine, raft, incoming })
     }

@@ -35,7 +35,7 @@ impl Recovery<'_> {
         // The log may forget only what the tables have durably.
         store.persist().map_err(|error| StartError::store(error, self.dir))?;
         let Judgement { hard_state, lost, remembers } = verdict;
-        let mended = damaged.mend(applied, hard_state, self.wall_ms, lost, remembers);
+        let mended = damaged.mend(applied, hard_state, self.loss_name, lost, remembers);
         let (wal, recovered) = mended.map_err(|error| self.wrong(error))?;
         if !lost {
             tracing::warn!(after = %applied, last = %recovered.last, "the damaged log is mended: the tables hold what was damaged");
@@ -48,7 +48,7 @@ impl Recovery<'_> {
         match told {
             // Its note could not be read.
             Some(Loss { incarnation: 0, .. }) => {
-                wal.note_loss(self.wall_ms, None).map(Some).map_err(|error| self.wrong(error))
+                wal.note_loss(self.loss_name, None).map(Some).map_err(|error| self.wrong(error))
             }
             told => Ok(told),
         }
@@ -63,7 +63,7 @@ impl Recovery<'_> {
             )));
         }
         tracing::error!("{text}");
-        log.note_loss(self.wall_ms).map_err(|error| self.wrong(error))
+        log.note_loss(self.loss_name).map_err(|error| self.wrong(error))
     }
 
     /// The log is gone, or is from before the tables: whatever was promised is forgotten.
@@ -74,7 +74,7 @@ impl Recovery<'_> {
             return Err(StartError::Corrupt(format!("{text}; no other voter has what is lost")));
         }
         tracing::error!("{text}");
-        let noted = wal.note_loss(self.wall_ms, None);
+        let noted = wal.note_loss(self.loss_name, None);
         let hard_state = HardState { term: applied.term, vote: None };
         noted
             .and_then(|loss| wal.append(Some(&hard_state), &[]).map(|()| loss))

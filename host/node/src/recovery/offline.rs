@@ -209,7 +209,7 @@ fn open(dir: &Path, folder: &DataFolder) -> Result<SoundLog, StartError> {
         members: folder.founders.clone(),
         begun: folder.begun,
         config: raft_config(0),
-        wall_ms: 0,
+        loss_name: 0,
         stopwatch: || 0,
     };
     match recovery.log(Box::new(FileDisk::new(dir.join("log"))), outboard_wal::Options::default())? {
