@@ -127,6 +127,18 @@ fn seed_604356_a_node_that_has_lost_its_log_takes_no_answer_to_an_earlier_life_f
     assert_holds(604_356);
 }
 
+/// The node's own: `a_loss_is_named_above_the_one_before_it_even_if_the_clock_went_back_and_the_note_is_gone`.
+#[test]
+fn seed_759742_a_second_loss_is_told_from_the_first_though_the_clock_went_back() {
+    assert_holds(759_742);
+}
+
+/// The node's own: `a_peer_that_comes_back_is_asked_at_once_how_far_its_snapshot_has_brought_it`.
+#[test]
+fn seed_702411_nobody_waits_for_a_snapshot_that_is_there() {
+    assert_holds(702_411);
+}
+
 /// Every broken rule is found within some seeds, by a check that has to do with it.
 #[test]
 fn every_rule_that_a_world_breaks_on_purpose_is_found() {
