@@ -91,9 +91,13 @@ impl Raft {
         self.maybe_enter(change);
     }
 
-    /// Input: the store has applied everything up to here.
+    /// Input: the store has applied everything up to here. A store that has a snapshot may say so before the log begins behind it; that it
+    /// is installed is [`Raft::on_snapshot_installed`]'s to tell.
     pub fn on_applied(&mut self, index: Index) {
-        self.shared.applying.on_applied(index);
+        let is_installed = self.shared.installing.as_ref().is_some_and(|meta| meta.position.index == index);
+        if !is_installed {
+            self.shared.applying.on_applied(index);
+        }
     }
 
     /// Input: entries read back from the log on disk.

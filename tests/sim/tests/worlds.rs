@@ -139,6 +139,12 @@ fn seed_702411_nobody_waits_for_a_snapshot_that_is_there() {
     assert_holds(702_411);
 }
 
+/// A component came between a snapshot's installation and the log's new beginning behind it.
+#[test]
+fn seed_841505_what_resumes_behind_a_snapshot_is_told_behind_it() {
+    assert_holds(841_505);
+}
+
 /// Every broken rule is found within some seeds, by a check that has to do with it.
 #[test]
 fn every_rule_that_a_world_breaks_on_purpose_is_found() {
