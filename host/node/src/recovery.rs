@@ -10,6 +10,7 @@ pub(crate) mod offline;
 
 use crate::control::Founders;
 use crate::error::StartError;
+use crate::formation::DataFolder;
 use crate::library::Library;
 use crate::machine::{Machine, Stopwatch};
 use crate::settings::{ELECTION_TIMEOUT_TICKS, HEARTBEAT_TICKS, START_TAIL_BYTES};
@@ -35,6 +36,22 @@ pub(crate) struct Recovery<'a> {
     /// Names a loss that is discovered now: by the time, and above those before it.
     pub(crate) loss_name: u64,
     pub(crate) stopwatch: Stopwatch,
+}
+
+impl<'a> Recovery<'a> {
+    /// Of a data folder.
+    pub(crate) fn of(folder: &'a DataFolder, config: Config, loss_name: u64, stopwatch: Stopwatch) -> Recovery<'a> {
+        Recovery {
+            dir: &folder.dir,
+            node: folder.node,
+            cluster: folder.cluster.0,
+            members: folder.founders.clone(),
+            begun: folder.begun,
+            config,
+            loss_name,
+            stopwatch,
+        }
+    }
 }
 
 /// The times of a node; `seed` sets its elections apart from the others'.

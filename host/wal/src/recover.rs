@@ -20,8 +20,7 @@ use crate::replay::{Judged, Replay};
 use crate::segment::{
     FileKind, Options, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Segment, Segments, file_kind, segment_name, shown,
 };
-use crate::wal::Wal;
-use crate::wal::next_incarnation;
+use crate::wal::{Wal, next_incarnation};
 
 /// Read ahead of an entry that is looked at.
 const READ_BYTES: usize = 256 << 10;

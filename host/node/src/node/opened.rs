@@ -53,16 +53,9 @@ pub(super) struct Opened {
 impl Opened {
     pub(super) fn open(folder: &DataFolder, settings: &NodeSettings) -> Result<Opened, StartError> {
         let dir = &folder.dir;
-        let recovery = Recovery {
-            dir,
-            node: folder.node,
-            cluster: folder.cluster.0,
-            members: folder.founders.clone(),
-            begun: folder.begun,
-            config: raft_config(folder.node.0 ^ u64::from(std::process::id()) << 32 ^ (folder.cluster.0 as u64)),
-            loss_name: Clock::start().now().wall_ms.max(folder.last_loss + 1),
-            stopwatch,
-        };
+        let seed = folder.node.0 ^ u64::from(std::process::id()) << 32 ^ (folder.cluster.0 as u64);
+        let loss_name = Clock::start().now().wall_ms.max(folder.last_loss + 1);
+        let recovery = Recovery::of(folder, raft_config(seed), loss_name, stopwatch);
         let disk = Box::new(FileDisk::new(dir.join("log")));
         let options = outboard_wal::Options { segment_bytes: settings.log.segment_bytes, sync: true };
         let log = recovery.log(disk, options)?;

@@ -202,16 +202,7 @@ fn look(dir: &Path) -> Result<Look, StartError> {
 
 /// A log that nothing is lost of; any other one can't be relied upon here.
 fn open(dir: &Path, folder: &DataFolder) -> Result<SoundLog, StartError> {
-    let recovery = Recovery {
-        dir,
-        node: folder.node,
-        cluster: folder.cluster.0,
-        members: folder.founders.clone(),
-        begun: folder.begun,
-        config: raft_config(0),
-        loss_name: 0,
-        stopwatch: || 0,
-    };
+    let recovery = Recovery::of(folder, raft_config(0), 0, || 0);
     match recovery.log(Box::new(FileDisk::new(dir.join("log"))), outboard_wal::Options::default())? {
         Verdict::Sound(log) if folder.begun && log.is_new() => {
             Err(StartError::Corrupt("its log is gone: leave this node out".into()))

@@ -102,6 +102,16 @@ async fn damage_in_what_the_tables_hold_is_mended_without_the_others_and_nothing
     world.assert_equal_states().await;
 }
 
+/// Two of three, but one of them has no vote: nobody can be elected, however long they try, until the third one comes.
+async fn counts_for_nothing_until_the_third_comes(world: &mut World, forgetful: u64) {
+    world.restart(1).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(world.status(forgetful).await.suspended);
+    assert_eq!((world.status(forgetful).await.leader, world.status(1).await.leader), (None, None));
+    world.restart(2).await;
+    counts_again(world, forgetful).await;
+}
+
 /// REGRESSIONS E20, M16: a node whose votes are forgotten has none, until a leader elected without it has given it everything.
 #[tokio::test]
 async fn e20_a_node_whose_log_is_gone_while_its_tables_are_not_has_no_vote_until_it_is_readmitted() {
@@ -109,13 +119,7 @@ async fn e20_a_node_whose_log_is_gone_while_its_tables_are_not_has_no_vote_until
     (1..=3).for_each(|number| world.kill(number));
     world.lose_log(3);
     world.restart(3).await;
-    world.restart(1).await;
-    // Two of three, but one of them has no vote: nobody can be elected, however long they try.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(world.status(3).await.suspended);
-    assert_eq!((world.status(3).await.leader, world.status(1).await.leader), (None, None));
-    world.restart(2).await;
-    counts_again(&mut world, 3).await;
+    counts_for_nothing_until_the_third_comes(&mut world, 3).await;
 }
 
 /// REGRESSIONS E20, M16: nothing in its folder but its name tells that it ever took part.
@@ -129,12 +133,7 @@ async fn e20_a_node_whose_log_and_tables_are_gone_has_no_vote_until_it_is_readmi
     // Again, before anybody could give it anything: it does not take what it has begun meanwhile for its log.
     world.kill(3);
     world.restart(3).await;
-    world.restart(1).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(world.status(3).await.suspended);
-    assert_eq!((world.status(3).await.leader, world.status(1).await.leader), (None, None));
-    world.restart(2).await;
-    counts_again(&mut world, 3).await;
+    counts_for_nothing_until_the_third_comes(&mut world, 3).await;
 }
 
 /// A copy from before the log began knows of nothing, and is found out by the leader that has its word.
